@@ -1,0 +1,58 @@
+"""How far the flow looks back, and which of those days are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs.features.windows import longest_window
+from jobs.lib import partitions
+from jobs.lib.days import add_days, day_range, window
+from jobs.lib.solution import Solution
+from jobs.lib.tables import present_days, read_days
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def history_days(solution: Solution) -> int:
+    """Days up to and including ds that some node of the flow reads.
+
+    Training looks back furthest as a rule: the features of its first day stand on a window of their own. A recall's own
+    reach is any of its parameters that ends in `_days`.
+    """
+    recalled = (v for r in solution.recalls for k, v in r.model_dump().items() if k.endswith("_days") and v is not None)
+    training = solution.ranking.training_days + longest_window(solution)
+    return max(training, solution.publish.active_days, solution.publish.seen_days, *(int(v) for v in recalled))
+
+
+def uncounted_days(solution: Solution, ds: str) -> list[str]:
+    """Days before ds within the flow's reach that have behavior and no partial, oldest first."""
+    reach = window(add_days(ds, -1), history_days(solution) - 1)
+    counted = set(present_days(solution.table("actions_daily"), reach))
+    return [day for day in present_days(solution.tables.behavior.table, reach) if day not in counted]
+
+
+def window_actions(solution: Solution, days: list[str], needed_by: str) -> tuple[DataFrame, list[str]]:
+    """actions_daily for the features of consecutive days, and which days of it there are.
+
+    The days themselves must be there; of the days before them, those that are.
+    """
+    table = solution.table("actions_daily")
+    reach = day_range(add_days(days[0], 1 - longest_window(solution)), days[-1])
+    present = present_days(table, reach)
+    if absent := sorted(set(days) - set(present)):
+        raise partitions.missing(table, absent, needed_by)
+    return read_days(table, present), present
+
+
+def consecutive(days: list[str]) -> Iterator[list[str]]:
+    """The days cut into runs without a gap."""
+    run: list[str] = []
+    for ds in sorted(days):
+        if run and add_days(run[-1], 1) != ds:
+            yield run
+            run = []
+        run.append(ds)
+    if run:
+        yield run

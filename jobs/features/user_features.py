@@ -1,0 +1,53 @@
+"""What each user did over the configured windows, and which item attributes they prefer.
+
+Grain: one row per (ds, user_id) for every user active in the longest window. Names: windows.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.features import preferences
+from jobs.features.history import window_actions
+from jobs.features.windows import Totals, action_rows, daily_totals, windowed, windows_of
+from jobs.lib import roles
+from jobs.lib.solution import Node, Solution
+from jobs.lib.tables import read_days, read_snapshot, write_days
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+CONTRACT = "user_features"
+
+
+def user_features(
+    actions: DataFrame, spans: DataFrame | None, solution: Solution, days: list[str], present: list[str], totals: Totals
+) -> DataFrame:
+    """actions: actions_daily of the `present` days; spans: `preferences.attribute_spans`, None without item attributes."""
+    windows = windows_of(solution, "user")
+    rows = action_rows(actions, windows)
+    if spans is not None:
+        rows = rows.unionByName(preferences.preference_rows(actions, spans, windows))
+    return windowed(rows, windows, days, present, totals)
+
+
+def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame | None:
+    """Item attributes as of each of the days."""
+    attributes = roles.item_attributes(solution)
+    config = solution.tables.item
+    if config is None or not attributes:
+        return None
+    if config.snapshot == "once":
+        return preferences.constant_spans(
+            roles.items(read_snapshot(config, days[-1]), solution), attributes, days
+        )
+    return preferences.attribute_spans(roles.items(read_days(config.table, days, needed_by), solution), attributes)
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    """One pass over the partials of the days and the longest window before them."""
+    table = solution.table("user_features")
+    actions, present = window_actions(solution, days, table)
+    spans = item_spans(solution, days, table)
+    features = user_features(actions, spans, solution, days, present, daily_totals(actions))
+    write_days(features, table, days, CONTRACT)

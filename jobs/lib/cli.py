@@ -1,0 +1,175 @@
+"""The `recflow` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import time
+
+from jobs.lib.days import check_ds, day_range
+from jobs.lib.errors import NodeError, RecflowError
+from jobs.lib.solution import Node, Solution, load_solution
+
+log = logging.getLogger("recflow")
+
+DATA_JOBS = ("create_data",)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Errors that a user can mend are one line and exit status 1."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for noisy in ("py4j", "great_expectations", "matplotlib", "botocore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return arguments.command(arguments) or 0
+    except RecflowError as error:
+        for line in str(error).splitlines():
+            print(f"recflow: error: {line}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("recflow: stopped", file=sys.stderr)
+        return 130
+
+
+def run_node(solution: Solution, name: str, days: list[str]) -> None:
+    """Run one node (by node, table or job name) for consecutive days, in this process."""
+    node = find_node(solution, name)
+    started = time.monotonic()
+    importlib.import_module(node.module).main(days, solution, node)
+    shown = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
+    log.info("%s ds=%s done in %.1f s", node.name, shown, time.monotonic() - started)
+
+
+def find_node(solution: Solution, name: str) -> Node:
+    """A node of the flow, or a data job that stands before it. Raises NodeError with the names there are."""
+    if name in DATA_JOBS:
+        return Node(name, name, "data")
+    try:
+        return solution.node(name)
+    except NodeError as error:
+        raise NodeError(f"{error}, {', '.join(DATA_JOBS)}") from None
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    run_node(load_solution(arguments.solution), arguments.node, _days(arguments))
+
+
+def _flow(arguments: argparse.Namespace) -> None:
+    from jobs.lib.flow import run_flow
+
+    run_flow(load_solution(arguments.solution), _days(arguments))
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from jobs.data.import_csv import import_folder
+
+    for report in import_folder(arguments.registration, arguments.folder):
+        print(report)
+
+
+def _try(arguments: argparse.Namespace) -> None:
+    from jobs.lib.flow import try_folder
+
+    try_folder(arguments.registration, arguments.folder, arguments.days)
+
+
+def _validate(arguments: argparse.Namespace) -> None:
+    solution = load_solution(arguments.solution)
+    print(f"{solution.path}: scenario {solution.scenario}, {len(solution.nodes())} nodes: it holds")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from jobs.publish.bundle import verify
+
+    problems = verify(arguments.address)
+    for problem in problems:
+        print(problem)
+    print(f"{arguments.address}: {'it holds' if not problems else f'{len(problems)} problems'}")
+    return 1 if problems else 0
+
+
+def _freeze(arguments: argparse.Namespace) -> None:
+    from jobs.lib import partitions
+
+    (partitions.freeze if arguments.name == "freeze" else partitions.unfreeze)(arguments.table)
+    print(f"{arguments.table}: {'frozen: its days wait' if arguments.name == 'freeze' else 'not frozen'}")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from jobs.lib.demo import run_demo
+
+    run_demo(arguments.days)
+
+
+def _ui(arguments: argparse.Namespace) -> None:
+    from jobs.lib import platform
+
+    platform.start(arguments.port)
+
+
+def _stop(arguments: argparse.Namespace) -> None:
+    from jobs.lib import platform
+
+    platform.stop()
+
+
+def _driver(arguments: argparse.Namespace) -> None:
+    from jobs.lib import driver
+
+    driver.serve(arguments.solution)
+
+
+def _days(arguments: argparse.Namespace) -> list[str]:
+    if arguments.ds:
+        if arguments.from_ds or arguments.to_ds:
+            raise RecflowError("give either --ds or --from and --to")
+        return [check_ds(arguments.ds)]
+    if not (arguments.from_ds and arguments.to_ds):
+        raise RecflowError("which days? give --ds 20261121, or --from 20261101 --to 20261121")
+    return day_range(arguments.from_ds, arguments.to_ds)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="recflow", description="A self-hosted recommendation batch platform.")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def command(name: str, function, text: str, *flags: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        if "days" in flags:
+            added.add_argument("--ds", help="one day, yyyymmdd")
+            added.add_argument("--from", dest="from_ds", help="first day of a range")
+            added.add_argument("--to", dest="to_ds", help="last day of a range")
+        if "solution" in flags:
+            added.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+        return added
+
+    run = command("run", _run, "Run one job for one day or a range of days.", "days", "solution")
+    run.add_argument("node", help="a node, table or job name")
+    command("flow", _flow, "Run every node of the flow, day by day, in this process.", "days", "solution")
+    imported = command("import", _import, "Import a folder of files described by a registration.")
+    tried = command("try", _try, "Import a folder, run the whole flow on its last days, publish and show the figures.")
+    tried.add_argument("--days", type=int, default=2, help="how many days, the last of the data, get lists (default 2)")
+    for parser_ in (imported, tried):
+        parser_.add_argument("registration", help="registration YAML, see schemas/registrations")
+        parser_.add_argument("folder", help="the folder with the files")
+    command("validate", _validate, "Check a solution file.", "solution")
+    bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
+    bundle.add_argument("action", choices=["verify"])
+    bundle.add_argument("address", help="a bundle, or a scenario's published folder (then its latest)")
+    for name, text in (("freeze", "Hold a table's days at its anchor."), ("unfreeze", "Let them flow again.")):
+        command(name, _freeze, text).add_argument("table")
+    demo = command("demo", _demo, "Create data, run the flow through Airflow, publish and show what came out.")
+    demo.add_argument("--days", type=int, default=30, help="days of planted data (default 30)")
+    ui = command("ui", _ui, "Start Airflow and its UI.")
+    ui.add_argument("--port", type=int, default=8080)
+    command("stop", _stop, "Stop what `demo` or `ui` started.")
+    command("driver", _driver, "Serve jobs from one warm Spark session (started by Airflow nodes).", "solution")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

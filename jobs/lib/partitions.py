@@ -1,0 +1,117 @@
+"""Which partitions are there: one JSON record per table and ds, written after each commit. Free of Spark.
+
+The record is recflow's own account of a partition: rows, content hash, contract and checks. It also knows empty
+partitions, which leave no file behind. Tables that another system fills have no records; their Delta log answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from jobs.lib.days import add_days
+from jobs.lib.errors import MissingPartition
+from jobs.lib.object_store import MissingObject, open_store
+from jobs.lib.settings import settings
+from jobs.lib.solution import TableConfig
+
+
+def table_path(table: str) -> str:
+    """Where a table's Delta folder is: a path or an s3a:// address."""
+    return f"{settings().warehouse_root}/{table}"
+
+
+def record(table: str, ds: str) -> dict | None:
+    """What was recorded when this partition was written, or None."""
+    try:
+        return json.loads(_store().get(_key(table, ds)))
+    except MissingObject:
+        return None
+
+
+def write_record(table: str, ds: str, content: dict) -> None:
+    text = json.dumps({"table": table, "ds": ds, **content}, sort_keys=True, indent=1)
+    _store().put(_key(table, ds), text.encode())
+
+
+def present_days(table: str) -> list[str]:
+    """Every ds of a table that was committed, oldest first."""
+    prefix = f"_partitions/{table}/"
+    recorded = [key.removeprefix(prefix).removesuffix(".json") for key in _store().list(prefix)]
+    return sorted(recorded) or _delta_days(table)
+
+
+def is_committed(config: TableConfig, ds: str) -> bool:
+    """Is the data of ds there to be read? For a `once` snapshot: is there any?"""
+    return as_of_day(config, ds) is not None
+
+
+def as_of_day(config: TableConfig, ds: str) -> str | None:
+    """The partition that a reader of `ds` gets: ds itself, or for a `once` snapshot its newest one."""
+    days = present_days(config.table)
+    if config.snapshot == "once":
+        return days[-1] if days else None
+    return ds if ds in days else None
+
+
+def missing(table: str, days: list[str], needed_by: str = "") -> MissingPartition:
+    """The error for days that are not there."""
+    shown = ", ".join(days[:5]) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
+    by = f" (needed by {needed_by})" if needed_by else ""
+    return MissingPartition(f"{table} has no partition ds={shown}{by}")
+
+
+def newest_day(table: str, up_to: str) -> str | None:
+    """The newest committed ds that is not after `up_to`."""
+    days = [ds for ds in present_days(table) if ds <= up_to]
+    return days[-1] if days else None
+
+
+def is_frozen(table: str) -> bool:
+    """Has an operator frozen this table's anchor?"""
+    return _store().exists(f"_frozen/{table}")
+
+
+def freeze(table: str) -> None:
+    _store().put(f"_frozen/{table}", b"")
+
+
+def unfreeze(table: str) -> None:
+    if is_frozen(table):
+        _store().delete(f"_frozen/{table}")
+
+
+def previous(ds: str) -> str:
+    return add_days(ds, -1)
+
+
+def _key(table: str, ds: str) -> str:
+    return f"_partitions/{table}/{ds}.json"
+
+
+def _store():
+    return open_store(settings().warehouse_root)
+
+
+def read_arrow(table: str, ds: str, columns: list[str]):
+    """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures."""
+    delta = _delta_table(table)
+    return delta.to_pyarrow_dataset(partitions=[("ds", "=", ds)]).to_table(columns=columns)
+
+
+def _delta_days(table: str) -> list[str]:
+    delta = _delta_table(table)
+    return sorted({part["ds"] for part in delta.partitions() if part.get("ds")}) if delta else []
+
+
+def _delta_table(table: str):
+    """The table for readers without Spark, or None when there is none."""
+    import deltalake
+
+    path = table_path(table)
+    if path.startswith("s3a://"):
+        path = "s3://" + path.removeprefix("s3a://")
+    options = {"allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else None
+    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+        return None
+    return deltalake.DeltaTable(path, storage_options=options)

@@ -1,0 +1,98 @@
+"""Input tables seen through their roles. Ids become STRING here, and only here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.lib.solution import Solution, TableConfig
+from jobs.lib.spark import F
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+
+def events(behavior: DataFrame, solution: Solution) -> DataFrame:
+    """The events that count: declared events in counted scenes, exact duplicates once.
+
+    Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the context
+    columns of role categorical. Roles the table lacks are NULL.
+    """
+    roles = solution.tables.behavior.roles
+    chosen = behavior.select(
+        "ds",
+        _string(roles.request_id).alias("request_id"),
+        _string(roles.user_id).alias("user_id"),
+        _string(roles.item_id).alias("item_id"),
+        _string(roles.event).alias("event"),
+        F.col(roles.event_time).cast("bigint").alias("event_time"),
+        _double(roles.value).alias("value"),
+        _string(roles.scene).alias("scene"),
+        *[_string(name).alias(name) for name in roles.categorical],
+    ).where(F.col("event").isin(solution.events) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull())
+    if roles.scene and solution.scenes:
+        chosen = chosen.where(F.col("scene").isin(solution.scenes))
+    return chosen.dropDuplicates()
+
+
+def items(snapshot: DataFrame, solution: Solution) -> DataFrame:
+    """One row per (ds, item_id): title, author, listing_time (unix s), tags, categorical STRING, numerical DOUBLE."""
+    config = _required(solution.tables.item)
+    roles = config.roles
+    return snapshot.select(
+        "ds",
+        _string(roles.item_id).alias("item_id"),
+        _string(roles.title).alias("title"),
+        _string(roles.author).alias("author"),
+        _bigint(roles.listing_time).alias("listing_time"),
+        _string(roles.tags).alias("tags"),
+        *_attributes(config, {"title", "author", "listing_time", "tags"}),
+    )
+
+
+def users(snapshot: DataFrame, solution: Solution) -> DataFrame:
+    """One row per (ds, user_id): registration_time (unix s), tags, categorical STRING, numerical DOUBLE."""
+    config = _required(solution.tables.user)
+    roles = config.roles
+    return snapshot.select(
+        "ds",
+        _string(roles.user_id).alias("user_id"),
+        _bigint(roles.registration_time).alias("registration_time"),
+        _string(roles.tags).alias("tags"),
+        *_attributes(config, {"registration_time", "tags"}),
+    )
+
+
+def item_attributes(solution: Solution) -> list[str]:
+    """Item attributes that users can have a preference for: the categorical ones, and the author."""
+    config = solution.tables.item
+    if config is None:
+        return []
+    return [*config.roles.categorical, *(["author"] if config.roles.author else [])]
+
+
+def local_time(event_time: Column, solution: Solution) -> Column:
+    """The solution's local TIMESTAMP of a unix second (the session zone is UTC)."""
+    return F.from_utc_timestamp(F.timestamp_seconds(event_time), solution.timezone)
+
+
+def _attributes(config: TableConfig, taken: set[str]) -> list[Column]:
+    categorical = [_string(name).alias(name) for name in config.roles.categorical if name not in taken]
+    return categorical + [_double(name).alias(name) for name in config.roles.numerical if name not in taken]
+
+
+def _required(config: TableConfig | None) -> TableConfig:
+    if config is None:
+        raise ValueError("the solution has no such table")
+    return config
+
+
+def _string(column: str | None) -> Column:
+    return F.col(column).cast("string") if column else F.lit(None).cast("string")
+
+
+def _bigint(column: str | None) -> Column:
+    return F.col(column).cast("bigint") if column else F.lit(None).cast("bigint")
+
+
+def _double(column: str | None) -> Column:
+    return F.col(column).cast("double") if column else F.lit(None).cast("double")

@@ -1,0 +1,80 @@
+"""The one Spark session of a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from jobs.lib.errors import SettingError
+from jobs.lib.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def spark() -> SparkSession:
+    """The running session, or a new one for the configured master.
+
+    The session zone is UTC, because the machine's own zone must not decide a result; a local hour or ds is derived from
+    the solution's zone. Delta's defaults (reader 1, writer 2, no deletion vectors) are pinned so that other readers can
+    open the tables.
+    """
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    config = settings()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(config.spark_master).appName("recflow")
+    for key, value in _options(config).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _options(config: Settings) -> dict[str, str]:
+    jars = sorted(str(jar) for jar in config.jars.glob("*.jar"))
+    if not any("delta-spark" in jar for jar in jars):
+        raise SettingError(f"no Delta jars in {config.jars}; run `make setup`")
+    options = {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+        "spark.databricks.delta.properties.defaults.minReaderVersion": "1",
+        "spark.databricks.delta.properties.defaults.minWriterVersion": "2",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true",
+    }
+    if config.spark_master.startswith("local"):
+        # One process: jars by class path cost nothing at start, and small shuffles need few partitions.
+        options |= {
+            "spark.driver.extraClassPath": os.pathsep.join(jars),
+            "spark.driver.memory": os.environ.get("RECFLOW_DRIVER_MEMORY") or "3g",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
+            "spark.databricks.delta.snapshotPartitions": "2",
+            "spark.default.parallelism": str(os.cpu_count() or 2),
+        }
+    else:
+        options |= {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
+    if config.warehouse.startswith("s3a://"):
+        options |= _s3a_options()
+    return options
+
+
+def _s3a_options() -> dict[str, str]:
+    """Credentials stay in the environment; only the endpoint is passed on."""
+    options = {"spark.hadoop.fs.s3a.path.style.access": "true"}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        options["spark.hadoop.fs.s3a.endpoint"] = endpoint
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        options["spark.hadoop.fs.s3a.endpoint.region"] = region
+    return options

@@ -1,0 +1,277 @@
+"""The solution file: what one scenario computes, validated on load and free of Spark."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from jobs.lib.demo_params import DemoParams
+from jobs.lib.errors import NodeError
+from jobs.lib.settings import PROJECT_ROOT
+from jobs.lib.yaml_model import Strict, problem_lines, read_yaml, validated
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+
+
+class Roles(Strict):
+    """Which column plays which part. Roles that a table lacks stay unset."""
+
+    user_id: str | None = None
+    item_id: str | None = None
+    request_id: str | None = None
+    event: str | None = None
+    event_time: str | None = None
+    value: str | None = None
+    scene: str | None = None
+    author: str | None = None
+    title: str | None = None
+    registration_time: str | None = None
+    listing_time: str | None = None
+    tags: str | None = None
+    categorical: list[str] = []
+    numerical: list[str] = []
+
+
+class TableConfig(Strict):
+    """One input table. `daily` snapshots have a partition per ds; `once` has one, read for every ds."""
+
+    table: str
+    roles: Roles
+    snapshot: Literal["daily", "once"] = "daily"
+    complete: bool = True  # items: is everything on offer listed, or may shown items lack a row?
+    impressions: bool = True  # behaviors: are impressions recorded, or positives only?
+
+
+class Tables(Strict):
+    behavior: TableConfig
+    item: TableConfig | None = None
+    user: TableConfig | None = None
+
+    @model_validator(mode="after")
+    def _keys_are_mapped(self) -> Tables:
+        needed = {"behavior": ("user_id", "item_id", "event", "event_time"), "item": ("item_id",), "user": ("user_id",)}
+        for kind, roles in needed.items():
+            config = getattr(self, kind)
+            missing = [role for role in roles if config is not None and getattr(config.roles, role) is None]
+            if missing:
+                raise ValueError(f"{kind}.roles lacks {', '.join(missing)}")
+        return self
+
+
+class Preference(Strict):
+    """The user's own most frequent item attributes, counted over one window."""
+
+    event: str | None = None  # default: the target
+    window: int = Field(15, ge=1, le=60)
+    top: int = Field(10, ge=1, le=100)
+
+
+class Features(Strict):
+    windows: list[Annotated[int, Field(ge=1, le=60)]] = Field([3, 7, 15], min_length=1)
+    events: list[str] = []  # default: every event
+    value_events: list[str] = []  # default: the target, where the table has a value column
+    smoothing: float = Field(10.0, gt=0)
+    preference: Preference = Preference()
+
+
+class RecallParams(Strict):
+    """One line under `recalls:`. Job files add their own parameters; `source` names another line as input."""
+
+    name: Name
+    job: Name
+    source: Name | None = None
+
+
+class Ranking(Strict):
+    training_days: int = Field(14, ge=3, le=400)
+    validation_days: int = Field(1, ge=1)
+    test_days: int = Field(1, ge=1)
+    target: str | None = None  # default: is_<target>
+    negatives_per_positive: int = Field(4, ge=1, le=100)
+    min_positives: int = Field(100, ge=1)
+    max_train_rows: int = Field(5_000_000, ge=1000)
+    seed: int = 7
+    threads: int = Field(2, ge=1)
+    rounds: int = Field(400, ge=1)
+    early_stopping_rounds: int = Field(30, ge=1)
+    params: dict[str, float | int | str] = {}
+
+    @model_validator(mode="after")
+    def _days_leave_something_to_train_on(self) -> Ranking:
+        if self.validation_days + self.test_days >= self.training_days:
+            raise ValueError("validation_days + test_days must be below training_days")
+        return self
+
+
+class Publish(Strict):
+    candidates: int = Field(500, ge=1, le=10_000)
+    top_n: int = Field(20, ge=1, le=1000)
+    active_days: int = Field(30, ge=1, le=400)
+    exclude_seen: bool = True
+    seen_days: int = Field(30, ge=1, le=400)
+    fallback: Name | None = "hot_fallback"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only."""
+
+    name: str
+    job: str
+    stage: str
+    inputs: tuple[str, ...] = ()
+    params: Any = None
+
+    @property
+    def module(self) -> str:
+        return f"jobs.{self.stage}.{self.job}"
+
+
+class Solution(Strict):
+    """A scenario: its tables by role, and what is computed from them."""
+
+    scenario: Name
+    timezone: str
+    tables: Tables
+    scenes: list[str] = []
+    events: list[str] = Field(min_length=1)
+    target: str = "click"
+    event_weights: dict[str, float] = {"click": 1.0, "praise": 2.0, "purchase": 3.0}
+    features: Features = Features()
+    recalls: list[SerializeAsAny[RecallParams]]
+    ranking: Ranking = Ranking()
+    publish: Publish = Publish()
+    demo: DemoParams | None = None
+    _path: str = PrivateAttr("")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not a time zone of the IANA database, for example Asia/Shanghai")
+        return zone
+
+    @field_validator("recalls", mode="before")
+    @classmethod
+    def _recalls_by_job(cls, lines: Any) -> Any:
+        if not isinstance(lines, list):
+            raise ValueError("a list of recall lines is expected")
+        return [_recall_params(index, line) for index, line in enumerate(lines)]
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> Solution:
+        _refuse_unknown("target", [self.target], self.events)
+        _refuse_unknown("features.events", self.features.events, self.events)
+        _refuse_unknown("features.value_events", self.features.value_events, self.events)
+        _refuse_unknown("features.preference.event", [self.preference_event], self.events)
+        if self.tables.behavior.impressions and self.target == self.events[0]:
+            raise ValueError("target: with impressions the first of `events` is the impression; it cannot be the target")
+        seen: set[str] = set()
+        for recall in self.recalls:
+            if recall.name in seen:
+                raise ValueError(f"recalls: the name {recall.name!r} is used twice")
+            if recall.source is not None:
+                _refuse_unknown(f"recalls[{recall.name}].source", [recall.source], sorted(seen), "an earlier recall line")
+            seen.add(recall.name)
+        if self.publish.fallback is not None:
+            _refuse_unknown("publish.fallback", [self.publish.fallback], sorted(seen), "a recall line")
+        return self
+
+    @property
+    def impression(self) -> str | None:
+        """The event that records an exposure, or None when only positives are recorded."""
+        return self.events[0] if self.tables.behavior.impressions else None
+
+    @property
+    def preference_event(self) -> str:
+        return self.features.preference.event or self.target
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def path(self) -> str:
+        """The file that this was read from."""
+        return self._path
+
+    def table(self, name: str) -> str:
+        """The table (and node) name of one of the flow's own outputs."""
+        return f"{self.scenario}_{name}"
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The jobs of one day, each after its inputs."""
+        recalls = tuple(
+            Node(recall.name, recall.job, "recall", (recall.source or "actions_daily",), recall) for recall in self.recalls
+        )
+        return (
+            Node("actions_daily", "actions_daily", "features"),
+            Node("user_features", "user_features", "features", ("actions_daily",)),
+            Node("item_features", "item_features", "features", ("actions_daily",)),
+            *recalls,
+            Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features")),
+            Node("rank_model", "rank_model", "ranking", ("rank_samples",)),
+            Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
+            Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
+            Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
+            Node("publish", "publish", "publish", ("recommendations", "evaluation")),
+        )
+
+    def node(self, name: str) -> Node:
+        """A node by its name or its table's name. Raises NodeError with the names there are."""
+        for node in self.nodes():
+            if name in (node.name, self.table(node.name)):
+                return node
+        raise NodeError(f"no node {name!r} in {self.scenario}; there are: {', '.join(n.name for n in self.nodes())}")
+
+
+def load_solution(path: str | Path | None = None) -> Solution:
+    """Read and validate a solution file, or a registration (then with defaults for what it does not say).
+
+    Default: $RECFLOW_SOLUTION, else dags/home_page.yaml. Raises SolutionError naming the file and the path in it.
+    """
+    file = Path(path or os.environ.get("RECFLOW_SOLUTION") or PROJECT_ROOT / "dags" / "home_page.yaml")
+    raw = read_yaml(file)
+    if "files" in raw:
+        from jobs.data.registration import solution_fields
+
+        raw = solution_fields(raw, file, read_yaml(PROJECT_ROOT / "dags" / "home_page.yaml"))
+    solution = validated(Solution, raw, file)
+    solution._path = str(file.absolute())
+    return solution
+
+
+def _recall_params(index: int, line: Any) -> RecallParams:
+    """One recall line, checked by the Params class of its job file."""
+    where = f"recalls[{index}]"
+    if not isinstance(line, dict):
+        raise ValueError(f"{where}: a mapping with name and job is expected, not {line!r}")
+    jobs = recall_jobs()
+    job = line.get("job")
+    if job not in jobs:
+        raise ValueError(f"{where}.job: no recall job {job!r} in jobs/recall; there are: {', '.join(jobs)}")
+    model = importlib.import_module(f"jobs.recall.{job}").Params
+    try:
+        return model.model_validate(line)
+    except ValidationError as error:
+        name = line.get("name", "?")
+        raise ValueError("; ".join(f"{where} ({name}): {text}" for text in problem_lines(model, error))) from None
+
+
+def recall_jobs() -> list[str]:
+    """Names of the job files in jobs/recall that make a recall table: those that define Params."""
+    files = sorted((PROJECT_ROOT / "jobs" / "recall").glob("*.py"))
+    return [file.stem for file in files if "class Params(" in file.read_text(encoding="utf-8")]
+
+
+def _refuse_unknown(path: str, names: Collection[str], known: Collection[str], what: str = "an event of `events`") -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{path}: {unknown[0]!r} is not {what}; allowed: {', '.join(known) or 'none'}")

@@ -1,0 +1,153 @@
+"""The process tree of the embedded Airflow (started by jobs/lib/platform.py): four components and a guard.
+
+The components are forked from one process that has imported Airflow: importing it in each of them made up most of the
+start. The guard is a second process that waits for the end of this one, however it ends (the pipe between them closes on
+kill -9 too), and then ends every process of the session. The lock of the installation is inherited by supervisor and
+guard only, so it is free again exactly when nothing is left running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+POOL = "recflow_writers"
+GRACE_SEC = 8
+RESTARTS = 5
+
+
+def main() -> None:
+    """Run Airflow until SIGTERM, or until a component cannot be kept alive."""
+    logs, port = Path(sys.argv[1]), sys.argv[2]
+    lifeline = _start_guard()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _say("importing Airflow")
+    import airflow.jobs.dag_processor_job_runner
+    import airflow.jobs.scheduler_job_runner
+    import airflow.jobs.triggerer_job_runner  # noqa: F401
+
+    components = {
+        "api-server": ["api-server", "--host", "127.0.0.1", "--port", port],
+        "scheduler": ["scheduler", "--skip-serve-logs"],
+        "dag-processor": ["dag-processor"],
+        "triggerer": ["triggerer", "--skip-serve-logs"],
+    }
+    _say("preparing the metadata database")
+    _, status = os.waitpid(_fork(lifeline, logs / "database.log", _prepare_database), 0)
+    if status:
+        _say(f"the metadata database could not be prepared, see {logs / 'database.log'}")
+        sys.exit(1)
+    _say("starting " + ", ".join(components))
+    running = {_fork_component(lifeline, logs, name, components[name]): name for name in components}
+    for _ in range(RESTARTS):
+        pid, status = os.wait()
+        name = running.pop(pid)
+        _say(f"{name} ended with {os.waitstatus_to_exitcode(status)}, see {logs / name}.log; starting it again")
+        time.sleep(1)
+        running[_fork_component(lifeline, logs, name, components[name])] = name
+    _say(f"components ended {RESTARTS} times: giving up")
+    sys.exit(1)
+
+
+def _prepare_database() -> None:
+    _airflow(["db", "migrate"])
+    from airflow.models.pool import Pool
+
+    Pool.create_or_update_pool(POOL, 1, "Jobs that write tables: one at a time, earlier days first.", False)
+
+
+def _fork_component(lifeline: int, logs: Path, name: str, arguments: list[str]) -> int:
+    return _fork(lifeline, logs / f"{name}.log", lambda: _airflow(arguments))
+
+
+def _airflow(arguments: list[str]) -> None:
+    from airflow.__main__ import main as airflow
+
+    sys.argv = ["airflow", *arguments]
+    airflow()
+
+
+def _fork(lifeline: int, log: Path, function) -> int:
+    """Run the function in a child that writes to `log` and holds neither lock nor lifeline."""
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.close(lifeline)
+        os.close(_lock())
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        function()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _start_guard() -> int:
+    """Fork the guard. Returns the end of the pipe that this process must hold as long as it lives."""
+    read_end, write_end = os.pipe()
+    supervisor = os.getpid()
+    if os.fork():
+        os.close(read_end)
+        return write_end
+    os.close(write_end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.read(read_end, 1)  # returns when the supervisor is gone
+    _end_session(supervisor)
+    _say("stopped")
+    os._exit(0)
+
+
+def _end_session(session: int) -> None:
+    """End all processes of a session but this one: politely, then for good. (Tasks have process groups of their own.)"""
+    deadline = time.monotonic() + GRACE_SEC
+    for pid in _members(session):
+        _signal(pid, signal.SIGTERM)
+    while members := _members(session):
+        if time.monotonic() > deadline:
+            for pid in members:
+                _signal(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _members(session: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                state, _, _, sid = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(sid) == session and state != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _lock() -> int:
+    return int(os.environ["RECFLOW_LOCK_FD"])
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

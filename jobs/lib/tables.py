@@ -1,0 +1,109 @@
+"""Reading and writing `ds` partitions. `write_days` is the only door into a table."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from jobs.lib import partitions, quality
+from jobs.lib.contracts import Contract, conform, load_contract
+from jobs.lib.partitions import table_path
+from jobs.lib.session import spark
+from jobs.lib.solution import TableConfig
+from jobs.lib.spark import F
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
+
+ROWS_PER_FILE = 2_000_000
+
+
+def read_days(table: str, days: list[str], needed_by: str = "") -> DataFrame:
+    """The partitions of these days. Raises MissingPartition naming table and ds when one was never committed."""
+    absent = sorted(set(days) - set(partitions.present_days(table)))
+    if absent:
+        raise partitions.missing(table, absent, needed_by)
+    return _partitions_of(table, days)
+
+
+def read_present(table: str, days: list[str]) -> DataFrame:
+    """Those of the days that were committed; a table that has none of them must exist all the same."""
+    present = [ds for ds in partitions.present_days(table) if ds in set(days)]
+    if not present and not partitions.present_days(table):
+        raise partitions.missing(table, days)
+    return _partitions_of(table, present)
+
+
+def present_days(table: str, days: list[str]) -> list[str]:
+    """Those of the days that were committed, oldest first."""
+    wanted = set(days)
+    return [ds for ds in partitions.present_days(table) if ds in wanted]
+
+
+def read_snapshot(config: TableConfig, ds: str) -> DataFrame:
+    """A user or item snapshot as of ds, with ds set to it (a `once` snapshot serves every day)."""
+    day = partitions.as_of_day(config, ds)
+    if day is None:
+        raise partitions.missing(config.table, [ds])
+    return _partitions_of(config.table, [day]).withColumn("ds", F.lit(ds))
+
+
+def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> dict[str, int]:
+    """Replace exactly the partitions `days` with the rows, in one atomic commit; a day without rows becomes empty.
+
+    Staged first: the rows are held, measured and judged before anything is visible. Returns rows per ds. Raises
+    ContractError or QualityError naming column or check, and then nothing was written.
+    """
+    promised = load_contract(contract)
+    staged = conform(rows, promised, table).persist()
+    try:
+        measured = quality.figures(staged, promised, days)
+        results = quality.judge(table, promised, measured)
+        counts = {ds: figure["rows"] for ds, figure in measured.items()}
+        _commit(staged, table, counts)
+    finally:
+        staged.unpersist()
+    _record(table, promised, staged.columns, measured, results)
+    shown = f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
+    log.info("%s %s: %s rows", table, shown, f"{sum(counts.values()):,}")
+    return counts
+
+
+def _commit(staged: DataFrame, table: str, counts: dict[str, int]) -> None:
+    """One Delta commit. Few files: readers open each of them, and small files cost more than they hold."""
+    files_a_day = math.ceil(max(max(counts.values()), 1) / ROWS_PER_FILE)
+    compact = staged.coalesce(files_a_day) if len(counts) == 1 else staged.repartition(len(counts) * files_a_day, "ds")
+    listed = ", ".join(f"'{ds}'" for ds in counts)
+    (
+        compact.write.format("delta")
+        .mode("overwrite")
+        .partitionBy("ds")
+        .option("replaceWhere", f"ds IN ({listed})")
+        .option("mergeSchema", "true")
+        .save(table_path(table))
+    )
+
+
+def _record(
+    table: str, contract: Contract, columns: list[str], measured: dict[str, dict[str, int]], results: list[quality.Result]
+) -> None:
+    for ds, figure in measured.items():
+        partitions.write_record(
+            table,
+            ds,
+            {
+                "rows": figure["rows"],
+                "content": f"{figure['content'] & ((1 << 96) - 1):024x}",
+                "columns": columns,
+                "contract": contract.table,
+                "contract_id": contract.content_id,
+                "checks": [r.as_dict() for r in results if r.ds == ds],
+            },
+        )
+
+
+def _partitions_of(table: str, days: list[str]) -> DataFrame:
+    return spark().read.format("delta").load(table_path(table)).where(F.col("ds").isin(days))
