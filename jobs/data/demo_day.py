@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from jobs.data.demo_titles import TOPIC_CATEGORY
 from jobs.data.demo_world import (
     LAST_REQUEST_SEC,
     RANDOM_CLICK_PROBABILITY,
@@ -24,7 +25,6 @@ from jobs.data.demo_world import (
     users_alive,
     users_of,
 )
-from jobs.data.demo_titles import TOPIC_CATEGORY
 from jobs.lib.days import day_number
 from jobs.lib.demo_params import DemoParams
 

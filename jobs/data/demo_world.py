@@ -154,11 +154,16 @@ def author_appeal(params: DemoParams, authors: np.ndarray) -> np.ndarray:
     return 0.35 * bell(uniform(params.seed, "author appeal", authors))
 
 
+def author_step(params: DemoParams) -> int:
+    """Accounts whose id is a multiple of this make items."""
+    return 10 if params.users >= 500 else 1
+
+
 def _authors(params: DemoParams, ids: np.ndarray, joined: np.ndarray) -> np.ndarray:
-    """Every tenth account makes items. An author exists the day before, and for as long as the item is on offer."""
+    """The author of each item: an account that exists the day before, and for as long as the item is on offer."""
     low = _alive(params.users, USER_DAYS, params, joined + ITEM_DAYS + 1)[0]
     high = _alive(params.users, USER_DAYS, params, joined - 1)[1]
-    step = 10 if params.users >= 500 else 1
+    step = author_step(params)
     first = -(-low // step)
     count = high // step - first + 1
     return (first + (uniform(params.seed, "author", ids) ** 2 * count).astype(int)) * step
@@ -187,6 +192,22 @@ def users_of(params: DemoParams, ids: np.ndarray) -> Users:
         taste=by_category[:, TOPIC_CATEGORY] + by_topic,
         ease=0.3 * bell(uniform(seed, "ease", ids)),
     )
+
+
+def public_profile(params: DemoParams, users: Users, day: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """follow_cnt and follower_cnt as of a day (they only grow), and the interests a user declares ("food,music")."""
+    seed, age_days = params.seed, np.maximum(day - users.joined, 0)
+    grown = 1 - np.exp(-age_days / 60)
+    wants = np.exp(3.0 + 0.8 * bell(uniform(seed, "follows", users.ids)))
+    draws = np.exp(2.0 + 0.8 * bell(uniform(seed, "followers", users.ids)))
+    fame = np.where(users.ids % author_step(params) == 0, 8 * np.exp(3 * author_appeal(params, users.ids)), 1.0)
+    by_category = users.taste.reshape(len(users.ids), len(CATEGORIES), -1).mean(axis=2)
+    said = by_category + 0.8 * bell(uniform(seed, "declared", users.ids, len(CATEGORIES)))
+    names = np.array(CATEGORIES, dtype=object)
+    top = np.argsort(-said, axis=1, kind="stable")[:, :2]
+    tags = names[top[:, 0]] + "," + names[top[:, 1]]
+    tags[uniform(seed, "has tags", users.ids) < 0.15] = None
+    return (wants * grown).astype(np.int64), (draws * fame * grown).astype(np.int64), tags
 
 
 def click_probability(

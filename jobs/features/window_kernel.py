@@ -173,7 +173,7 @@ def _rates(
             seen, hit = (_window_totals(totals.get(event, {}), first, n_days, w) for event in (impressions, hits))
             prior = _divide(windows.smoothing * seen, hit)[day]  # pseudo-impressions; NaN where nobody hit at all
             own_seen, own_hit = (columns[f"{windows.side}__{event}_cnt_{w}d"] for event in (impressions, hits))
-            rate = (windows.smoothing + own_hit) / (prior + own_seen)
+            rate = _divide(windows.smoothing + own_hit, prior + own_seen)
             rate = np.where(hit[day] == 0, 0.0, rate)
             result[f"{windows.side}__{name}_{w}d"] = np.where(seen[day] == 0, np.nan, rate)
     return result

@@ -1,18 +1,20 @@
 """The process tree of the embedded Airflow (started by jobs/lib/platform.py): four components and a guard.
 
 The components are forked from one process that has imported Airflow: importing it in each of them made up most of the
-start. The guard is a second process that waits for the end of this one, however it ends (the pipe between them closes on
-kill -9 too), and then ends every process of the session. The lock of the installation is inherited by supervisor and
-guard only, so it is free again exactly when nothing is left running.
+start. The guard is a second process that waits for the end of this one, however it ends (the pipe between them closes
+on kill -9 too), and then ends every process of the session. The lock of the installation is inherited by supervisor
+and guard only, so it is free again exactly when nothing is left running.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 POOL = "recflow_writers"
@@ -22,35 +24,40 @@ RESTARTS = 5
 
 def main() -> None:
     """Run Airflow until SIGTERM, or until a component cannot be kept alive."""
-    logs, port = Path(sys.argv[1]), sys.argv[2]
-    lifeline = _start_guard()
+    logs, port, lock = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    os.pwrite(lock, json.dumps({"pid": os.getpid(), "address": f"http://127.0.0.1:{port}"}).encode(), 0)
+    guard, lifeline = _start_guard()
+    held = (lock, lifeline)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _say("importing Airflow")
-    import airflow.jobs.dag_processor_job_runner
-    import airflow.jobs.scheduler_job_runner
-    import airflow.jobs.triggerer_job_runner  # noqa: F401
-
     components = {
         "api-server": ["api-server", "--host", "127.0.0.1", "--port", port],
         "scheduler": ["scheduler", "--skip-serve-logs"],
         "dag-processor": ["dag-processor"],
         "triggerer": ["triggerer", "--skip-serve-logs"],
     }
+    _say("importing Airflow")
+    # The slowest to come up imports other modules than the rest, so it starts beside them at once.
+    running = {_fork_component(held, logs, "api-server", components): "api-server"}
+    import airflow.jobs.dag_processor_job_runner
+    import airflow.jobs.scheduler_job_runner
+    import airflow.jobs.triggerer_job_runner  # noqa: F401
+
     _say("preparing the metadata database")
-    _, status = os.waitpid(_fork(lifeline, logs / "database.log", _prepare_database), 0)
+    _, status = os.waitpid(_fork(held, logs / "database.log", _prepare_database), 0)
     if status:
-        _say(f"the metadata database could not be prepared, see {logs / 'database.log'}")
-        sys.exit(1)
+        sys.exit(f"the metadata database could not be prepared, see {logs / 'database.log'}")
     _say("starting " + ", ".join(components))
-    running = {_fork_component(lifeline, logs, name, components[name]): name for name in components}
+    running |= {_fork_component(held, logs, name, components): name for name in components if name != "api-server"}
     for _ in range(RESTARTS):
         pid, status = os.wait()
+        if pid == guard:
+            _end_session(os.getpid())
+            sys.exit("the guard was ended: nothing runs without it")
         name = running.pop(pid)
         _say(f"{name} ended with {os.waitstatus_to_exitcode(status)}, see {logs / name}.log; starting it again")
         time.sleep(1)
-        running[_fork_component(lifeline, logs, name, components[name])] = name
-    _say(f"components ended {RESTARTS} times: giving up")
-    sys.exit(1)
+        running[_fork_component(held, logs, name, components)] = name
+    sys.exit(f"components ended {RESTARTS} times: giving up")
 
 
 def _prepare_database() -> None:
@@ -60,8 +67,8 @@ def _prepare_database() -> None:
     Pool.create_or_update_pool(POOL, 1, "Jobs that write tables: one at a time, earlier days first.", False)
 
 
-def _fork_component(lifeline: int, logs: Path, name: str, arguments: list[str]) -> int:
-    return _fork(lifeline, logs / f"{name}.log", lambda: _airflow(arguments))
+def _fork_component(held: tuple[int, int], logs: Path, name: str, components: dict[str, list[str]]) -> int:
+    return _fork(held, logs / f"{name}.log", lambda: _airflow(components[name]))
 
 
 def _airflow(arguments: list[str]) -> None:
@@ -71,16 +78,16 @@ def _airflow(arguments: list[str]) -> None:
     airflow()
 
 
-def _fork(lifeline: int, log: Path, function) -> int:
-    """Run the function in a child that writes to `log` and holds neither lock nor lifeline."""
+def _fork(held: tuple[int, int], log: Path, function: Callable[[], None]) -> int:
+    """Run the function in a child that writes to `log` and lets go of lock and lifeline."""
     sys.stdout.flush()
     if pid := os.fork():
         return pid
     status = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.close(lifeline)
-        os.close(_lock())
+        for descriptor in held:
+            os.close(descriptor)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -97,13 +104,13 @@ def _fork(lifeline: int, log: Path, function) -> int:
         os._exit(status)
 
 
-def _start_guard() -> int:
-    """Fork the guard. Returns the end of the pipe that this process must hold as long as it lives."""
+def _start_guard() -> tuple[int, int]:
+    """Fork the guard. Returns its pid and the end of the pipe that this process must hold as long as it lives."""
     read_end, write_end = os.pipe()
     supervisor = os.getpid()
-    if os.fork():
+    if pid := os.fork():
         os.close(read_end)
-        return write_end
+        return pid, write_end
     os.close(write_end)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -114,7 +121,7 @@ def _start_guard() -> int:
 
 
 def _end_session(session: int) -> None:
-    """End all processes of a session but this one: politely, then for good. (Tasks have process groups of their own.)"""
+    """End all processes of a session but this one, first politely. (Tasks have process groups of their own.)"""
     deadline = time.monotonic() + GRACE_SEC
     for pid in _members(session):
         _signal(pid, signal.SIGTERM)
@@ -139,10 +146,6 @@ def _members(session: int) -> list[int]:
 def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _lock() -> int:
-    return int(os.environ["RECFLOW_LOCK_FD"])
 
 
 def _say(text: str) -> None:

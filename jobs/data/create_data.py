@@ -1,0 +1,278 @@
+"""Demo data: users, items and behavior of a made-up feed, with something to learn (planted) or nothing (random).
+
+Grain: user table (ds, user_id), item table (ds, item_id), both full daily snapshots; behavior one row per event.
+The world itself (tastes, exposure, click probability) is in demo_world.py and demo_day.py; here it becomes tables.
+Columns are those of the PAI-Rec tutorial's rec_sln_demo_* tables.
+
+Every row is a function of (params, ds): nothing is read back. Item click_count and praise_count are the clicks and
+praises since publication that the generator itself makes, found by replaying the (at most 90) days an item has been on
+offer; so they agree with the behavior table wherever that table has the days.
+"""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from jobs.data import demo_day, demo_world
+from jobs.data.demo_titles import CATEGORIES, CITIES, titles
+from jobs.lib.days import add_days, day_number, from_day_number
+from jobs.lib.demo_params import DemoParams, from_environment
+from jobs.lib.spark import F, Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.lib.solution import Node, Solution
+
+USER_TABLE = "rec_sln_demo_user_table_v1"
+ITEM_TABLE = "rec_sln_demo_item_table_v1"
+BEHAVIOR_TABLE = "rec_sln_demo_behavior_table_v1"
+
+_EVENTS = ("expr", "click", "praise")
+_NET_TYPES = ("wifi", "5g", "4g")
+_EXPERIMENTS = ("base", "variant")
+_MAX_DELAY_SEC, _MAX_PLAYTIME_SEC = 240, 7200
+
+
+def behavior(session: SparkSession, params: DemoParams, days: list[str], timezone: str) -> DataFrame:
+    """The events of these days. playtime (seconds) is on clicks; expr and praise rows have 0."""
+    schema = (
+        "request_id string, user_id string, exp_id string, page string, net_type string, event_time bigint, "
+        "item_id string, event string, playtime double, ds string"
+    )
+
+    def batch(day: int, chunk: int) -> pa.RecordBatch:
+        return _events_of(params, day, chunk, timezone)
+
+    return _by_chunk(session, params, sorted(map(day_number, days)), batch, schema)
+
+
+def items(session: SparkSession, params: DemoParams, days: list[str], timezone: str) -> DataFrame:
+    """The items on offer at the end of each day, with their clicks and praises up to and including that day."""
+    numbers = sorted(map(day_number, days))
+    oldest = demo_world.items_of(params, demo_world.items_alive(params, numbers[0])[:1])
+    replayed = list(range(int(oldest.joined[0]), numbers[-1] + 1))
+
+    def batch(day: int, chunk: int) -> pa.RecordBatch:
+        ids, clicks, praises = demo_day.click_totals(params, day, chunk)
+        return _record_batch(id=ids, day=np.full(len(ids), day), first=clicks, second=praises)
+
+    totals = _by_chunk(session, params, replayed, batch, "id bigint, day bigint, first bigint, second bigint")
+    alive = _grid(session, numbers, [demo_world.items_alive(params, day) for day in numbers])
+    schema = (
+        "item_id bigint, duration double, title string, category string, author bigint, click_count bigint, "
+        "praise_count bigint, pub_time bigint, ds string"
+    )
+
+    def described(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return (_items_of(params, batch, timezone) for batch in batches)
+
+    return _running(alive, totals).mapInArrow(described, schema)
+
+
+def users(session: SparkSession, params: DemoParams, days: list[str], timezone: str) -> DataFrame:
+    """The accounts there are at the end of each day; item_cnt counts what they published up to and including it."""
+    numbers = sorted(map(day_number, days))
+    first = demo_world.items_alive(params, numbers[0] - demo_world.USER_DAYS)[0]
+    last = demo_world.items_alive(params, numbers[-1])[-1]
+
+    def authored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            made = demo_world.items_of(params, batch["id"].to_numpy())
+            one = np.ones(len(made.ids), dtype=np.int64)
+            yield _record_batch(id=made.author, day=made.joined, first=one, second=one)
+
+    made = session.range(int(first), int(last) + 1)
+    totals = made.mapInArrow(authored, "id bigint, day bigint, first bigint, second bigint")
+    alive = _grid(session, numbers, [demo_world.users_alive(params, day) for day in numbers])
+    schema = (
+        "user_id bigint, gender string, age bigint, city string, item_cnt bigint, follow_cnt bigint, "
+        "follower_cnt bigint, register_time bigint, tags string, ds string"
+    )
+
+    def described(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return (_users_of(params, batch, timezone) for batch in batches)
+
+    return _running(alive, totals).mapInArrow(described, schema)
+
+
+def main(days: list[str], solution: Solution, node: Node | None = None) -> None:
+    """Write the three demo tables for these days, in one Spark pass each."""
+    from jobs.lib.session import spark
+    from jobs.lib.tables import write_days
+
+    params = params_of(solution, node)
+    demo_world.check_days(params, days)
+    session = spark()
+    for make, table in ((users, USER_TABLE), (items, ITEM_TABLE), (behavior, BEHAVIOR_TABLE)):
+        write_days(make(session, params, days, solution.timezone), table, days, contract=table)
+
+
+def params_of(solution: Solution, node: Node | None = None) -> DemoParams:
+    """Defaults, then the solution's `demo:` block, then the environment, then flags (given as the node's params)."""
+    base = solution.demo or DemoParams()
+    return base.overridden(from_environment(), (node.params if node else None) or {})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `recflow run create_data`; values not given stay None."""
+    parser.add_argument("--users", type=int, help="accounts (default 2000)")
+    parser.add_argument("--items", type=int, help="items on offer (default 1000)")
+    parser.add_argument("--requests", type=int, dest="requests_per_day", help="requests per day (default 1500)")
+    parser.add_argument("--mode", choices=["planted", "random"], help="random: nothing to learn (default planted)")
+    parser.add_argument("--seed", type=int, help="another seed is another world (default 2026)")
+
+
+def best_auc(days: list[str], solution: Solution, node: Node | None = None) -> tuple[float, int]:
+    """The best AUC that any model can be expected to reach on these days' impressions, and their number."""
+    return demo_day.best_auc(params_of(solution, node), days)
+
+
+def _events_of(params: DemoParams, day: int, chunk: int, timezone: str) -> pa.RecordBatch:
+    """All events of one chunk of requests: first every expr, then the clicks, then the praises."""
+    shown = demo_day.impressions(params, day, chunk)
+    rng, n = shown.rng, len(shown.item)
+    first_of_request = np.searchsorted(shown.request, shown.request)
+    slot = np.arange(n) - first_of_request
+    start, length = _day_bounds(day, timezone)
+    expr_time = start + shown.second * length // demo_world.DAY_SEC + 2 * (slot // 4)
+    click_time = expr_time + 1 + np.minimum(rng.exponential(20, n), _MAX_DELAY_SEC).astype(np.int64)
+    praise_time = click_time + 1 + np.minimum(rng.exponential(30, n), _MAX_DELAY_SEC).astype(np.int64)
+    tail = np.exp(0.9 * demo_world.bell(rng.random(n)))
+    if params.mode == "planted":
+        tail = tail * shown.items.duration[shown.item] / 30 * np.exp(shown.probability)
+    playtime = np.round(np.clip(15 * tail, 0.5, _MAX_PLAYTIME_SEC), 1)
+
+    clicks, praises = np.nonzero(shown.is_click)[0], np.nonzero(shown.is_praise)[0]
+    rows = np.concatenate([np.arange(n), clicks, praises])
+    event = np.repeat([0, 1, 2], [n, len(clicks), len(praises)])
+    times = np.concatenate([expr_time, click_time[clicks], praise_time[praises]])
+    played = np.where(event == 1, playtime[rows], 0.0)
+    request = shown.request[rows]
+    user_ids = shown.users.ids[shown.user[rows]]
+    net = np.searchsorted([0.62, 0.9], demo_world.uniform(params.seed, "net", (day << 32) + request))
+    ds = from_day_number(day)
+    return _record_batch(
+        request_id=_words([f"{ds}-{r:07d}" for r in range(request[0], request.max() + 1)], request - request[0]),
+        user_id=_text(user_ids),
+        exp_id=_words(_EXPERIMENTS, (demo_world.uniform(params.seed, "experiment", user_ids) < 0.5).astype(int)),
+        page=_words(demo_world.PAGES, shown.page[rows]),
+        net_type=_words(_NET_TYPES, net),
+        event_time=times,
+        item_id=_text(shown.items.ids[shown.item[rows]]),
+        event=_words(_EVENTS, event),
+        playtime=played,
+        ds=_words([ds], np.zeros(len(rows), dtype=int)),
+    )
+
+
+def _items_of(params: DemoParams, running: pa.RecordBatch, timezone: str) -> pa.RecordBatch:
+    described = demo_world.items_of(params, running["id"].to_numpy())
+    return _record_batch(
+        item_id=described.ids,
+        duration=described.duration,
+        title=titles(described.title_draw, described.topic),
+        category=_words(CATEGORIES, described.category),
+        author=described.author,
+        click_count=running["first"],
+        praise_count=running["second"],
+        pub_time=_unix_seconds(described.joined, described.joined_sec, timezone),
+        ds=_ds(running["day"]),
+    )
+
+
+def _users_of(params: DemoParams, running: pa.RecordBatch, timezone: str) -> pa.RecordBatch:
+    ids = running["id"].to_numpy()
+    described = demo_world.users_of(params, ids)
+    follows, followers, tags = demo_world.public_profile(params, described, running["day"].to_numpy())
+    return _record_batch(
+        user_id=ids,
+        gender=_words(demo_world.GENDERS, described.gender),
+        age=described.age,
+        city=_words(CITIES, described.city),
+        item_cnt=running["first"],
+        follow_cnt=follows,
+        follower_cnt=followers,
+        register_time=_unix_seconds(described.joined, described.joined_sec, timezone),
+        tags=tags,
+        ds=_ds(running["day"]),
+    )
+
+
+def _by_chunk(session: SparkSession, params: DemoParams, numbers: list[int], batch, schema: str) -> DataFrame:
+    """One Arrow batch per (day, chunk), made where the task runs: memory holds one chunk, not one day."""
+    per_day = max(demo_day.chunks_on(params, day) for day in numbers)
+
+    def made(keys: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for part in keys:
+            for key in part["id"].to_pylist():
+                day, chunk = numbers[key // per_day], key % per_day
+                if chunk < demo_day.chunks_on(params, day):
+                    yield batch(day, chunk)
+
+    n = len(numbers) * per_day
+    slices = min(n, 4 * session.sparkContext.defaultParallelism)
+    return session.range(0, n, 1, slices).mapInArrow(made, schema)
+
+
+def _grid(session: SparkSession, numbers: list[int], alive: list[np.ndarray]) -> DataFrame:
+    """One row per (day, id) of what is alive on each day: ids are consecutive."""
+    spans = [(day, int(ids[0]), int(ids[-1])) for day, ids in zip(numbers, alive, strict=True)]
+    frame = session.createDataFrame(spans, "day bigint, low bigint, high bigint")
+    return frame.select("day", F.explode(F.sequence("low", "high")).alias("id"))
+
+
+def _running(alive: DataFrame, totals: DataFrame) -> DataFrame:
+    """For each (id, day) that is alive: the sums of `first` and `second` over all days up to and including it."""
+    zero = F.lit(0).cast("bigint")
+    asked = alive.select("id", "day", zero.alias("first"), zero.alias("second"), F.lit(True).alias("is_asked"))
+    added = totals.groupBy("id", "day").agg(F.sum("first").alias("first"), F.sum("second").alias("second"))
+    added = added.select("id", "day", "first", "second", F.lit(False).alias("is_asked"))
+    # RANGE, so that the order of rows within a day does not matter.
+    up_to = Window.partitionBy("id").orderBy("day").rangeBetween(Window.unboundedPreceding, Window.currentRow)
+    summed = asked.unionByName(added).select(
+        "id", "day", "is_asked", F.sum("first").over(up_to).alias("first"), F.sum("second").over(up_to).alias("second")
+    )
+    return summed.where("is_asked").select("id", "day", "first", "second")
+
+
+def _day_bounds(day: int, timezone: str) -> tuple[int, int]:
+    """Unix second at which a local day begins, and its length in seconds (23 or 25 hours where clocks change)."""
+    zone, ds = ZoneInfo(timezone), from_day_number(day)
+    start, end = (int(datetime.strptime(d, "%Y%m%d").replace(tzinfo=zone).timestamp()) for d in (ds, add_days(ds, 1)))
+    return start, end - start
+
+
+def _unix_seconds(days: np.ndarray, seconds: np.ndarray, timezone: str) -> np.ndarray:
+    known, position = np.unique(days, return_inverse=True)
+    bounds = np.array([_day_bounds(int(day), timezone) for day in known], dtype=np.int64).reshape(-1, 2)
+    return bounds[position, 0] + seconds * bounds[position, 1] // demo_world.DAY_SEC
+
+
+def _ds(day: pa.Array) -> pa.Array:
+    known, position = np.unique(day.to_numpy(), return_inverse=True)
+    return _words([from_day_number(int(number)) for number in known], position)
+
+
+def _words(words: Iterable[str], position: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(list(words), pa.string()).take(pa.array(position))
+
+
+def _text(numbers: np.ndarray) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(numbers).cast(pa.string())
+
+
+def _record_batch(**columns) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})

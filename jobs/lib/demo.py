@@ -1,0 +1,57 @@
+"""`recflow demo`: planted data, the days before filled in one pass, the last day run by Airflow, and what came out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+
+from jobs.lib import platform
+from jobs.lib.cli import run_node
+from jobs.lib.days import add_days, window
+from jobs.lib.settings import settings
+from jobs.lib.solution import Solution, load_solution
+from jobs.publish.summary import print_summary
+
+log = logging.getLogger("recflow")
+
+
+def run_demo(days: int, port: int = 8080) -> None:
+    """Everything a newcomer wants to see; safe to stop and to run again. Raises RecflowError when the run fails."""
+    started = time.monotonic()
+    solution = load_solution()
+    last = _yesterday(solution)
+    log.info("demo: %s days of planted data up to ds=%s, everything under %s", days, last, settings().home)
+    best_auc = _fill(solution, window(last, days))
+    platform.start(port)
+    log.info("demo: running home_page for ds=%s through the scheduler", last)
+    platform.run_day("home_page", last, solution.timezone)
+    print_summary(solution, last, best_auc)
+    print(f"\nAirflow: {platform.address()}   login: {platform.credentials()}   (stop it with `make stop`)")
+    log.info("demo: done in %.0f s", time.monotonic() - started)
+
+
+def _fill(solution: Solution, days: list[str]) -> float:
+    """Make the data, and what the last day needs from the days before it. Returns the best AUC on the last day.
+
+    The day before the last gets lists and a model, because the last day's evaluation is about them. The Spark session is
+    given back, so that the memory is there for Airflow's own.
+    """
+    from jobs.data.create_data import best_auc
+    from jobs.lib.session import spark
+
+    run_node(solution, "create_data", days)
+    before = days[:-1]
+    for name in ("actions_daily", "user_features", "item_features"):
+        run_node(solution, name, before)
+    for node in solution.nodes():
+        if node.stage in ("recall", "ranking"):
+            run_node(solution, node.name, before[-1:])
+    auc, _ = best_auc(days[-1:], solution)
+    spark().stop()
+    return auc
+
+
+def _yesterday(solution: Solution) -> str:
+    """The newest complete day in the solution's zone: what tonight's scheduled run would be about."""
+    return add_days((datetime.now(solution.zone)).strftime("%Y%m%d"), -1)

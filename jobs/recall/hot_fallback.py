@@ -1,0 +1,50 @@
+"""The safety net: the top of a hot list in one row, for a consumer that can read nothing else.
+
+Grain: one row, key '-1'; item_ids is pairec's three-part form, best first. Source: the PAI-Rec tutorial's fallback row.
+A hot list without items gives a row with an empty string and count 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from jobs.lib import tables
+from jobs.lib.solution import Name, Node, RecallParams, Solution
+from jobs.lib.spark import F
+from jobs.recall import inputs
+from jobs.recall.pairec import EVERYONE, is_writable, three_part
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+CONTRACT = "recall_fallback"
+SOURCE_CONTRACT = "recall_hot"
+
+
+class Params(RecallParams):
+    source: Name
+    top_n: int = Field(200, ge=1, le=10_000)
+
+
+def hot_fallback(hot: DataFrame, params: Params) -> DataFrame:
+    """(key, item_ids, count) from a recall_hot table: its first top_n items that the string form can carry."""
+    recall, top_n = params.name, params.top_n
+
+    def best(listed: list) -> dict:
+        chosen = [(row["item_id"], row["score"]) for row in listed if is_writable(row["item_id"])][:top_n]
+        return {"item_ids": three_part(chosen, recall), "count": len(chosen)}
+
+    in_one_row = F.udf(best, "item_ids string, count int")
+    everyone = hot.where(F.col("group_key") == EVERYONE)
+    listed = everyone.agg(F.sort_array(F.collect_list(F.struct("rank", "item_id", "score"))).alias("listed"))
+    return listed.select(F.lit(EVERYONE).alias("key"), in_one_row("listed").alias("row")).select(
+        "key", "row.item_ids", "row.count"
+    )
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    source = solution.table(node.params.source)
+    fallback = inputs.for_each_day(days, lambda ds: hot_fallback(tables.read_days(source, [ds]), node.params))
+    tables.write_days(fallback, solution.table(node.name), days, CONTRACT)

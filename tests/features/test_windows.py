@@ -1,0 +1,131 @@
+"""The window kernel: a range equals day by day equals a slow reference, bit for bit."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.features import windows as w
+from jobs.features.window_kernel import compute_chunk
+from tests.features import reference
+from tests.features.builders import demo_solution
+
+FIRST = 20_000  # day number of the first day asked for
+
+WINDOWS = w.Windows(
+    side="user", events=("expr", "click", "praise"), value_events=("click",), windows=(1, 2, 4), longest=5, smoothing=10.0,
+    rates=(("ctr", "expr", "click"), ("praise_rate", "click", "praise")),
+    attributes=("category", "author"), preference=("click", 3, 2),
+)  # fmt: skip
+
+SCHEMA = pa.schema({
+    "key": pa.string(), "event": pa.string(), "counterpart": pa.string(), "day": pa.int32(), "until": pa.int32(),
+    "cnt": pa.int64(), "value_micros": pa.int64(), "attribute": pa.string(),
+})  # fmt: skip
+
+actions = st.dictionaries(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(WINDOWS.events), st.sampled_from("wxyz"), st.integers(-6, 7)),
+    st.tuples(st.integers(1, 3), st.integers(-10**12, 10**12)),
+    max_size=40,
+)
+# item -> per day its category; None = not listed that day
+catalogs = st.dictionaries(st.sampled_from("wxyz"), st.lists(st.sampled_from(["p", "q", "r", None]), min_size=8, max_size=8))
+
+
+def test_names_of_the_demo_solution():
+    solution = demo_solution()
+    names = w.feature_names(solution, "user")
+    assert len(names) == len(set(names)) == 3 * 3 * 3 + 2 * 3 + 3 + 2 * 3 + 1 + 4
+    assert {"user__click_cnt_7d", "user__ctr_15d", "user__praise_rate_3d", "user__expr_days_since"} <= set(names)
+    assert {"user__category_click_kv_15d", "user__author_click_top_share_15d", "user__click_value_mean_7d"} <= set(names)
+    item = w.feature_names(solution, "item")
+    assert "item__ctr_15d" in item and not [n for n in item if "_kv_" in n or "top_share" in n]
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=actions, catalog=catalogs, n_days=st.integers(1, 8))
+def test_range_equals_day_by_day_equals_reference(rows, catalog, n_days):
+    facts = [(key, event, other, day, *amounts) for (key, event, other, day), amounts in rows.items()]
+    whole = _run(facts, catalog, 0, n_days)
+    single = {}
+    for day in range(n_days):
+        single |= _run(facts, catalog, day, 1)
+    assert whole == single
+    expected = {}
+    for day in range(n_days):
+        attributes = {i: {"category": days[day], "author": days[day]} for i, days in catalog.items() if days[day]}
+        prefers = reference.preferences(facts, attributes, WINDOWS, day)
+        for key, row in reference.features(facts, WINDOWS, day, _history(day)).items():
+            expected[key, day] = {name: None for name in WINDOWS.names} | row | prefers.get(key, {})
+    assert whole == expected
+
+
+def test_a_row_counts_on_exactly_the_days_of_its_window():
+    rows = _run([("a", "click", "x", 0, 2, 3_000_000)], {}, 0, 7)
+    assert [day for _, day in rows] == [0, 1, 2, 3, 4]
+    assert [row["user__click_cnt_4d"] for row in rows.values()] == [2, 2, 2, 2, 0]
+    assert [row["user__click_value_sum_2d"] for row in rows.values()] == [3, 3, 0, 0, 0]
+    assert [row["user__click_value_mean_2d"] for row in rows.values()] == [1.5, 1.5, None, None, None]
+    assert [row["user__click_days_since"] for row in rows.values()] == [0, 1, 2, 3, 4]
+    assert {row["user__expr_days_since"] for row in rows.values()} == {None}
+
+
+def test_rates_are_smoothed_towards_everyone():
+    # everyone: 40 impressions, 10 clicks. a: (10 + 1) / (10 * 40/10 + 10); no praise after a click: the limit, 0
+    rows = _run([("a", "expr", "x", 0, 10, 0), ("a", "click", "x", 0, 1, 0),
+                 ("b", "expr", "x", 0, 30, 0), ("b", "click", "x", 0, 9, 0)], {}, 0, 1)  # fmt: skip
+    assert rows["a", 0]["user__ctr_1d"] == 11 / 50
+    assert rows["a", 0]["user__praise_rate_1d"] == 0.0
+    clicks_only = _run([("a", "click", "x", 0, 1, 0)], {}, 0, 1)
+    assert clicks_only["a", 0]["user__ctr_1d"] is None
+
+
+def test_preferences_break_ties_by_value_and_share_counts_all():
+    catalog = {"w": ["q"], "x": ["p"], "y": ["r"]}
+    rows = _run([("a", "click", item, 0, n, 0) for item, n in (("w", 1), ("x", 1), ("y", 3))], catalog, 0, 1)
+    assert rows["a", 0]["user__category_click_kv_3d"] == "r:3,p:1"
+    assert rows["a", 0]["user__category_click_top_share_3d"] == 0.6
+
+
+def test_chunks_hold_whole_keys_however_batches_fall(monkeypatch):
+    table = _table([(key, "click", str(i), 0, 1, 0) for key, n in (("a", 1), ("b", 9), ("c", 2), ("d", 1)) for i in range(n)])
+    for rows_per_chunk in (1, 2, 3, 5, 100):
+        monkeypatch.setattr(w, "ROWS_PER_CHUNK", rows_per_chunk)
+        for cells in (1, w.CELLS_PER_CHUNK // 2, w.CELLS_PER_CHUNK):
+            chunks = list(w.chunks_of_whole_keys(iter(table.to_batches(max_chunksize=2)), cells))
+            assert pa.concat_tables(chunks).equals(table)
+            owners = [key for chunk in chunks for key in set(chunk.column("key").to_pylist())]
+            assert sorted(owners) == ["a", "b", "c", "d"]
+    assert list(w.chunks_of_whole_keys(iter([]), 1)) == []
+
+
+def _history(day: int) -> int:
+    return min(5, day + 3)
+
+
+def _run(facts: list[tuple], catalog: dict, day: int, n_days: int) -> dict:
+    """The kernel on days [day, day + n_days): (key, day) -> features. Preference rows are made here by hand."""
+    reached = [f for f in facts if day - WINDOWS.longest < f[3] < day + n_days]
+    table = _table(reached, catalog, day, n_days)
+    totals: w.Totals = {}
+    for _, event, _, acted, cnt, _ in reached:
+        by_day = totals.setdefault(event, {})
+        by_day[FIRST + acted] = by_day.get(FIRST + acted, 0) + cnt
+    if not table.num_rows:
+        return {}
+    history = [_history(d) for d in range(day, day + n_days)]
+    computed = compute_chunk(table, WINDOWS, FIRST + day, history, totals).to_pylist()
+    return {(row.pop("user_id"), row.pop("day") - FIRST): row for row in computed}
+
+
+def _table(facts: list[tuple], catalog: dict | None = None, day: int = 0, n_days: int = 1) -> pa.Table:
+    event, window, _ = WINDOWS.preference
+    rows = [(key, e, other, FIRST + d, None, cnt, micros, None) for key, e, other, d, cnt, micros in facts]
+    for key, e, item, acted, cnt, _ in facts:
+        for t in range(day, day + n_days) if e == event else ():
+            value = (catalog or {}).get(item, [None] * 8)[t]
+            if value and t - window < acted <= t:  # spans of one day: the kernel must not care how days are cut
+                rows += [(key, e, value, FIRST + t, FIRST + t + 1, cnt, 0, attribute) for attribute in WINDOWS.attributes]
+    columns = list(zip(*sorted(rows, key=lambda r: r[0]), strict=True)) or [()] * 8
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
