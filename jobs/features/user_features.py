@@ -23,7 +23,7 @@ CONTRACT = "user_features"
 def user_features(
     actions: DataFrame, spans: DataFrame | None, solution: Solution, days: list[str], present: list[str], totals: Totals
 ) -> DataFrame:
-    """actions: actions_daily of the `present` days; spans: item attributes (`preferences`), None where there are none."""
+    """actions: actions_daily of the `present` days; spans: item attributes by day, None where there are none."""
     windows = windows_of(solution, "user")
     rows = action_rows(actions, windows)
     if spans is not None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class ColumnSpec(Strict):
-    """A column by `name`, or a family of columns by `pattern` (a regular expression for the whole name)."""
+    """A column by `name`, or a family of columns by `pattern` (a regular expression for the whole name).
+
+    `a|b` as type allows either: one family can hold numbers and strings.
+    """
 
     name: str | None = None
     pattern: str | None = None
@@ -114,7 +117,7 @@ def conform(rows: DataFrame, contract: Contract, table: str) -> DataFrame:
             continue
         if spec is None:
             problems.append(f"column {column} is not in the contract")
-        elif _plain(spec.type) != _plain(given):
+        elif _plain(given) not in _plain(spec.type).split("|"):
             problems.append(f"column {column} is {given}, the contract says {spec.type}")
     if problems:
         raise ContractError(f"{table} does not match schemas/{contract.table}.yaml: {'; '.join(problems)}")

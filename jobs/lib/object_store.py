@@ -12,13 +12,14 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Protocol, TypeVar
 
 from jobs.lib.errors import RecflowError
 
 CHUNK_BYTES = 1 << 20
+T = TypeVar("T")
 
 
 class StoreError(RecflowError):
@@ -59,6 +60,9 @@ class Store(Protocol):
 
     def copy(self, src_key: str, dst_key: str) -> None:
         """Inside the store: no bytes pass through this process on S3."""
+
+    def move(self, src_key: str, dst_key: str) -> None:
+        """Copy, then delete the source; a rename where the store has one."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -141,16 +145,17 @@ class FileStore:
         self.size(src_key)
         self.put_file(dst_key, self._path(src_key))
 
+    def move(self, src_key: str, dst_key: str) -> None:
+        self.size(src_key)
+        source, target = self._path(src_key), self._path(dst_key)
+        with self._errors(dst_key, reading=False):
+            _in_folder(target.parent, lambda: os.replace(source, target))
+        self._prune(source)
+
     def delete(self, key: str) -> None:
         with self._errors(key):
             self._path(key).unlink(missing_ok=True)
-        for parent in self._path(key).parents:
-            if parent == self.folder:
-                break
-            try:
-                parent.rmdir()  # an empty folder is nothing to a reader of objects
-            except OSError:
-                break
+        self._prune(self._path(key))
 
     def swap(self, key: str, expected: bytes | None, new: bytes) -> None:
         path = self._path(key)
@@ -168,20 +173,31 @@ class FileStore:
     def _path(self, key: str) -> Path:
         return self.folder / checked_key(key)
 
+    def _prune(self, path: Path) -> None:
+        """Folders that hold no object any more are nothing to a reader."""
+        for parent in path.parents:
+            if parent == self.folder:
+                break
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
     @contextlib.contextmanager
     def _replacing(self, key: str):
         """A temporary file beside the target; on success it takes the target's place, durably."""
         path = self._path(key)
         with self._errors(key, reading=False):
-            temporary = _temporary_beside(path)
+            name = path.parent / f".{uuid.uuid4().hex}~"
+            temporary = _in_folder(path.parent, lambda: name.open("xb"))
             try:
                 with temporary:
                     yield temporary
                     temporary.flush()
                     os.fsync(temporary.fileno())
-                os.replace(temporary.name, path)
+                os.replace(name, path)
             except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
+                name.unlink(missing_ok=True)
                 raise
 
     @contextlib.contextmanager
@@ -198,9 +214,10 @@ def _is_own(name: str) -> bool:
     return name.startswith(".") and name.endswith("~")
 
 
-def _temporary_beside(path: Path) -> BinaryIO:
+def _in_folder(folder: Path, act: Callable[[], T]) -> T:
+    """Do something that needs the folder; a delete elsewhere may take the empty folder away in between."""
     for _ in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # a delete elsewhere may take the empty folder away in between
-            return open(path.parent / f".{uuid.uuid4().hex}~", "xb")
-    raise StoreError(f"{path.parent} vanishes as soon as it is made")
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return act()
+    raise StoreError(f"{folder} vanishes as soon as it is made")

@@ -1,37 +1,30 @@
 """The embedded Airflow of one installation: start, stop, status. Its home is RECFLOW_HOME/airflow.
 
-SQLite, LocalExecutor, one scheduler, bound to 127.0.0.1: for one machine. All of it is configured by the file that
-`write_config` makes, so `AIRFLOW_HOME=.recflow/airflow airflow ...` by hand talks to the same Airflow.
+SQLite, LocalExecutor, one scheduler, bound to 127.0.0.1: for one machine. Everything is set in airflow.cfg (see
+airflow_config.py), so `AIRFLOW_HOME=.recflow/airflow airflow ...` by hand talks to the same Airflow.
 """
 
 from __future__ import annotations
 
-import base64
-import configparser
 import contextlib
 import fcntl
 import json
 import os
-import secrets
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from jobs.lib import driver
-from jobs.lib.errors import RecflowError
-from jobs.lib.settings import PROJECT_ROOT, settings
+from jobs.lib.airflow_api import Airflow, PlatformError
+from jobs.lib.airflow_config import environment, write_config
+from jobs.lib.settings import settings
 
 START_SEC = 180
 STOP_SEC = 30
-COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-
-
-class PlatformError(RecflowError):
-    """Airflow does not start, or is not in the state that was asked for."""
+COMPONENTS = {"metadatabase", "scheduler", "dag_processor", "triggerer"}
 
 
 def start(port: int = 8080, say: Callable[[str], None] = print) -> str:
@@ -51,7 +44,7 @@ def start(port: int = 8080, say: Callable[[str], None] = print) -> str:
         os.close(lock)  # the supervisor holds it from here on
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_healthy(address, supervisor, _supervisor_log(home), say)
+        _wait_healthy(Airflow(address), supervisor, _supervisor_log(home), say)
     except BaseException:
         supervisor.terminate()
         raise
@@ -92,55 +85,33 @@ def is_running() -> dict | None:
         os.close(lock)
 
 
+def address() -> str:
+    """Where the running Airflow is. Raises PlatformError when none is."""
+    if (running := is_running()) is None:
+        raise PlatformError("Airflow is not running; start it with `recflow ui`")
+    return running["address"]
+
+
+def unpause(dag_id: str) -> None:
+    """Let a DAG run every night from now on. Raises PlatformError with the import error when there is no such DAG."""
+    Airflow(address(), *credentials()).unpause(dag_id)
+
+
+def run_day(dag_id: str, ds: str, timezone: str, say: Callable[[str], None] = print) -> None:
+    """Run (or repeat) one day of a DAG through the scheduler, and say how each node goes.
+
+    The DAG is left unpaused. Raises PlatformError naming the node that failed.
+    """
+    airflow = Airflow(address(), *credentials())
+    airflow.unpause(dag_id)
+    airflow.trigger_day(dag_id, ds, timezone)
+    airflow.wait_for_run(dag_id, ds, timezone, say)
+
+
 def credentials() -> tuple[str, str]:
     """User and password of the UI and API; kept in RECFLOW_HOME/airflow/passwords.json, readable by its owner only."""
     [(name, password)] = json.loads((_home() / "passwords.json").read_text()).items()
     return name, password
-
-
-def write_config(home: Path, port: int) -> None:
-    """Write airflow.cfg, keeping its keys, and a password if there is none yet."""
-    home.mkdir(parents=True, exist_ok=True)
-    config = configparser.RawConfigParser()
-    config.read(home / "airflow.cfg")
-    old = {section: dict(config[section]) for section in config.sections()}
-    new = _options(home, port)
-    fernet = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    for section, key, value in (
-        ("core", "fernet_key", fernet),
-        ("api", "secret_key", secrets.token_hex(16)),
-        ("api_auth", "jwt_secret", secrets.token_hex(32)),
-    ):
-        new.setdefault(section, {})[key] = old.get(section, {}).get(key, value)
-    config = configparser.RawConfigParser()
-    config.read_dict({section: {k: v.replace("%", "%%") for k, v in keys.items()} for section, keys in new.items()})
-    with _private(home / "airflow.cfg") as file:
-        file.write("# Written by `recflow ui` at each start.\n")
-        config.write(file)
-    if not (home / "passwords.json").exists():
-        with _private(home / "passwords.json") as file:
-            json.dump({"admin": secrets.token_urlsafe(9)}, file)
-
-
-def _options(home: Path, port: int) -> dict[str, dict[str, str]]:
-    return {
-        "core": {
-            "dags_folder": str(PROJECT_ROOT / "dags"),
-            "plugins_folder": str(PROJECT_ROOT / "dags" / "flowlib" / "plugins"),
-            "executor": "LocalExecutor",
-            "parallelism": "4",  # jobs run one at a time (pool); the rest is for anchors
-            "load_examples": "False",
-            "simple_auth_manager_users": "admin:admin",
-            "simple_auth_manager_passwords_file": str(home / "passwords.json"),
-            "execution_api_server_url": f"http://127.0.0.1:{port}/execution/",
-        },
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=30"},
-        "logging": {"base_log_folder": str(home / "logs")},
-        "api": {"host": "127.0.0.1", "port": str(port), "base_url": f"http://127.0.0.1:{port}", "workers": "1"},
-        # A flow of 20 nodes pays the scheduler's pauses 20 times.
-        "scheduler": {"scheduler_idle_sleep_time": "0.2", "task_instance_heartbeat_timeout": "90"},
-        "dag_processor": {"min_file_process_interval": "15", "refresh_interval": "15", "parsing_processes": "1"},
-    }
 
 
 def _launch(home: Path, port: int, lock: int) -> subprocess.Popen:
@@ -152,7 +123,7 @@ def _launch(home: Path, port: int, lock: int) -> subprocess.Popen:
     with _supervisor_log(home).open("w") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "jobs.lib.supervisor", str(logs), str(port), str(lock)],
-            env=_environment(home),
+            env=environment(home),
             cwd=home,
             pass_fds=[lock],
             stdin=subprocess.DEVNULL,
@@ -162,24 +133,7 @@ def _launch(home: Path, port: int, lock: int) -> subprocess.Popen:
         )
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """Ours, without settings meant for another Airflow, and with addresses that hold in any working folder."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")}
-    config = settings()
-    path = [str(PROJECT_ROOT), str(PROJECT_ROOT / "dags"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ours = {
-        "AIRFLOW_HOME": str(home),
-        "RECFLOW_HOME": str(config.home),
-        "RECFLOW_WAREHOUSE": config.warehouse,
-        "RECFLOW_PUBLISH": config.publish,
-        "PYTHONPATH": os.pathsep.join(path),
-    }
-    if solution := os.environ.get("RECFLOW_SOLUTION"):
-        ours["RECFLOW_SOLUTION"] = str(Path(solution).absolute())
-    return kept | ours
-
-
-def _wait_healthy(address: str, supervisor: subprocess.Popen, log: Path, say: Callable[[str], None]) -> None:
+def _wait_healthy(airflow: Airflow, supervisor: subprocess.Popen, log: Path, say: Callable[[str], None]) -> None:
     deadline = time.monotonic() + START_SEC
     shown: set[str] = set()
     while True:
@@ -189,22 +143,13 @@ def _wait_healthy(address: str, supervisor: subprocess.Popen, log: Path, say: Ca
                 shown.add(line)
         if supervisor.poll() is not None:
             raise PlatformError(f"Airflow did not start; see {log}")
-        healthy = _healthy(address)
-        if healthy == set(COMPONENTS):
+        healthy = airflow.healthy()
+        if healthy >= COMPONENTS:
             return
         if time.monotonic() > deadline:
-            waiting = ", ".join(sorted(set(COMPONENTS) - healthy))
+            waiting = ", ".join(sorted(COMPONENTS - healthy))
             raise PlatformError(f"Airflow is not up after {START_SEC} s (waiting for {waiting}); logs: {log.parent}")
         time.sleep(0.25)
-
-
-def _healthy(address: str) -> set[str]:
-    try:
-        with urllib.request.urlopen(f"{address}/api/v2/monitor/health", timeout=5) as answer:
-            health = json.load(answer)
-    except (OSError, ValueError):
-        return set()
-    return {name for name in COMPONENTS if (health.get(name) or {}).get("status") == "healthy"}
 
 
 def _take_lock(home: Path) -> int:
@@ -236,10 +181,6 @@ def _refuse_taken_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise PlatformError(f"port {port} of 127.0.0.1 is taken; choose another with --port") from None
-
-
-def _private(path: Path):
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
 
 
 def _supervisor_log(home: Path) -> Path:

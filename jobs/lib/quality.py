@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobs.lib.contracts import Check, Contract
@@ -88,18 +89,14 @@ def _expectations_met(contract: Contract, measured: dict[str, dict[str, int]]) -
     import pandas as pd
 
     days = list(measured)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("figures").add_dataframe_asset("days")
+    figures_of_days = _batch_definition()  # first of all: a suite looks for the context that this opens
     suite = gx.ExpectationSuite(name=contract.table)
     for check in contract.checks:
         low, high = (check.min, check.max) if check.kind == "row_count" else (0, 0)
         suite.add_expectation(
             gx.expectations.ExpectColumnValuesToBeBetween(column=check.name, min_value=low, max_value=high)
         )
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
-        {"dataframe": pd.DataFrame([measured[ds] for ds in days])}
-    )
+    batch = figures_of_days.get_batch({"dataframe": pd.DataFrame([measured[ds] for ds in days])})
     met = {}
     for outcome in batch.validate(suite, result_format="COMPLETE").results:
         name = outcome.expectation_config.kwargs["column"]
@@ -108,6 +105,16 @@ def _expectations_met(contract: Contract, measured: dict[str, dict[str, int]]) -
         wrong = set(outcome.result.get("unexpected_index_list") or [])
         met |= {(ds, name): index not in wrong for index, ds in enumerate(days)}
     return met
+
+
+@cache
+def _batch_definition() -> Any:
+    """One context for the process: each one leaves a temporary folder behind until the process ends."""
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context.data_sources.add_pandas("figures").add_dataframe_asset("days").add_batch_definition_whole_dataframe("all")
 
 
 def _offends(check: Check, rows: DataFrame) -> Column:

@@ -66,6 +66,10 @@ class S3Store:
         with self._errors(src_key):
             self.client.copy(self._at(src_key), self.bucket, self._at(dst_key)["Key"])
 
+    def move(self, src_key: str, dst_key: str) -> None:
+        self.copy(src_key, dst_key)
+        self.delete(src_key)
+
     def delete(self, key: str) -> None:
         with self._errors(key):
             self.client.delete_object(**self._at(key))

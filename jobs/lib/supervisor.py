@@ -35,19 +35,16 @@ def main() -> None:
         "dag-processor": ["dag-processor"],
         "triggerer": ["triggerer", "--skip-serve-logs"],
     }
-    _say("importing Airflow")
-    # The slowest to come up imports other modules than the rest, so it starts beside them at once.
-    running = {_fork_component(held, logs, "api-server", components): "api-server"}
+    _say("importing Airflow and preparing its database")
+    database = _fork(held, logs / "database.log", _prepare_database)  # on another core, meanwhile
     import airflow.jobs.dag_processor_job_runner
     import airflow.jobs.scheduler_job_runner
     import airflow.jobs.triggerer_job_runner  # noqa: F401
 
-    _say("preparing the metadata database")
-    _, status = os.waitpid(_fork(held, logs / "database.log", _prepare_database), 0)
-    if status:
+    if os.waitpid(database, 0)[1]:
         sys.exit(f"the metadata database could not be prepared, see {logs / 'database.log'}")
     _say("starting " + ", ".join(components))
-    running |= {_fork_component(held, logs, name, components): name for name in components if name != "api-server"}
+    running = {_fork_component(held, logs, name, components): name for name in components}
     for _ in range(RESTARTS):
         pid, status = os.wait()
         if pid == guard:

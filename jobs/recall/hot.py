@@ -11,9 +11,9 @@ whose score is not a finite number has no place in an order and is left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from jobs.lib import tables
 from jobs.lib.columns import rank_within
@@ -38,9 +38,7 @@ class Params(RecallParams):
     fresh_decay_denom: float = Field(30.0, gt=0, allow_inf_nan=False)
     top_n: int = Field(1000, ge=1, le=100_000)
     event: str | None = None  # default: the solution's target
-    formula: str = FORMULA
-
-    _formula_is_arithmetic = field_validator("formula")(check_formula)
+    formula: Annotated[str, AfterValidator(check_formula)] = FORMULA
 
     @property
     def events_named(self) -> list[str]:
@@ -80,15 +78,13 @@ def _aggregates(actions: DataFrame, solution: Solution, params: Params) -> DataF
         .groupBy("item_id", "user_id")
         .agg(*[F.sum(F.when(F.col("event") == event, F.col("cnt"))).alias(n) for event, n in counts.items()])
     )
-    figures = {name: F.count(n) if name.endswith("_uv") else F.sum(n) for name, n in _columns(named, counts)}
+    figures = {
+        name: F.count(counts[event]) if name.endswith("_uv") else F.sum(counts[event]) for name, event in named.items()
+    }
     figures["expr"] = F.sum(counts[solution.impression]) if solution.impression else F.lit(0)
     return per_user.groupBy("item_id").agg(
         *[F.coalesce(figure, F.lit(0)).cast("double").alias(name) for name, figure in figures.items()]
     )
-
-
-def _columns(named: dict[str, str], counts: dict[str, str]) -> list[tuple[str, str]]:
-    return [(name, counts[event]) for name, event in named.items()]
 
 
 def _on_offer(counted: DataFrame, items: DataFrame | None, solution: Solution) -> DataFrame:

@@ -53,7 +53,18 @@ def test_copy_and_delete(store):
     assert store.get("c/y") == b"1"
 
 
-@pytest.mark.parametrize("read", ["get", "size", lambda s, k: list(s.chunks(k)), lambda s, k: s.copy(k, "b")])
+def test_move_replaces_the_target_and_leaves_nothing_behind(store):
+    store.put("deep/er/x", b"1")
+    store.put("y", b"0")
+    store.move("deep/er/x", "y")
+    assert store.list() == ["y"]
+    assert store.get("y") == b"1"
+    if store.root.startswith("file:"):
+        assert [path.name for path in store.folder.iterdir()] == ["y"]
+
+
+@pytest.mark.parametrize(
+    "read", ["get", "size", lambda s, k: list(s.chunks(k)), lambda s, k: s.copy(k, "b"), lambda s, k: s.move(k, "b")])
 def test_a_missing_object_is_named(store, read):
     with pytest.raises(MissingObject, match=f"{store.root}/a/b"):
         getattr(store, read)("a/b") if isinstance(read, str) else read(store, "a/b")

@@ -1,0 +1,48 @@
+"""One run per day: which day a run is about, and which day is the first."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pendulum
+from airflow.sdk import CronDataIntervalTimetable
+
+from jobs.lib.days import check_ds, to_date
+from jobs.lib.errors import RecflowError
+from jobs.lib.settings import settings
+from jobs.lib.solution import Solution
+
+
+def daily(solution: Solution) -> CronDataIntervalTimetable:
+    """The run of a night is about the day that ended: its data interval is that day, in the solution's zone."""
+    return CronDataIntervalTimetable("0 0 * * *", timezone=solution.timezone)
+
+
+def ds_of(dag_run: Any, timezone: str) -> str:
+    """The day a run is about: the start of its data interval in the solution's zone.
+
+    Raises RecflowError for a run without interval (one that was triggered by hand without a date): no ds is guessed.
+    """
+    start = dag_run.data_interval_start
+    if start is None:
+        raise RecflowError(f"run {dag_run.run_id} has no data interval, so it is about no day: backfill a day")
+    return start.astimezone(ZoneInfo(timezone)).strftime("%Y%m%d")
+
+
+def first_day(solution: Solution) -> datetime:
+    """The start date of the DAGs: the day on which this installation first parsed them, kept in RECFLOW_HOME/first_ds.
+
+    So nothing runs by itself but the nights from now on, and nights that were slept through are caught up with. Days
+    before it are made by backfills. Whoever wants another first day writes it into that file.
+    """
+    file = settings().home / "first_ds"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.write_text(datetime.now(solution.zone).strftime("%Y%m%d"))
+        new.replace(file)
+    day = to_date(check_ds(file.read_text().strip()))
+    return pendulum.datetime(day.year, day.month, day.day, tz=solution.timezone)

@@ -1,0 +1,105 @@
+"""Pages behind the `Output` links of the nodes: a partition's record, checks and first rows, and published files.
+
+An Airflow plugin (airflow.cfg names its folder), served by the API server under /recflow to whoever is signed in there.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import mimetypes
+from typing import Annotated, Any
+
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, Response
+
+from jobs.lib import partitions
+from jobs.lib.object_store import MissingObject, open_store
+from jobs.lib.settings import settings
+
+ROWS_SHOWN = 20
+STYLE = """
+body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
+td, th { border: 1px solid #ccc; padding: 2px 8px; text-align: left }
+"""
+
+Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$")]
+Ds = Annotated[str, Path(pattern=r"^[0-9]{8}$")]
+
+
+async def signed_in(request: Request) -> None:
+    """The UI's own session cookie decides."""
+    from airflow.api_fastapi.core_api.security import resolve_user_from_token
+
+    await resolve_user_from_token(request.cookies.get("_token"))
+
+
+app = FastAPI(title="recflow", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(signed_in)])
+
+
+@app.get("/published/{key:path}")
+def published_file(key: str) -> Response:
+    """One object of a published bundle. Sandboxed: a report is a page, but not one of Airflow's."""
+    try:
+        content = open_store(settings().publish_root).get(key)
+    except MissingObject:
+        raise HTTPException(404, f"nothing is published under {key}") from None
+    kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+    return Response(content, media_type=kind, headers={"Content-Security-Policy": "sandbox allow-scripts"})
+
+
+@app.get("/{table}/{ds}", response_class=HTMLResponse)
+def partition(table: Name, ds: Ds) -> str:
+    """What is known about one partition of a table, or about what a publish node published for one day."""
+    if table.endswith("_publish"):
+        return _page(f"Published for ds={ds}", _published(table.removesuffix("_publish"), ds))
+    record = partitions.record(table, ds)
+    if record is None:
+        facts = "<p>No record: not written yet, or filled by another system.</p>"
+    else:
+        checks = record.pop("checks", [])
+        facts = _table([{"": key, " ": value} for key, value in record.items()]) + "<h3>Checks</h3>" + _table(checks)
+    address = f"<p>{html.escape(partitions.table_path(table))}</p>"
+    return _page(f"{table} ds={ds}", f"{address}{facts}<h3>First rows</h3>{_first_rows(table, ds)}")
+
+
+def _published(scenario: str, ds: str) -> str:
+    store = open_store(settings().publish_root)
+    keys = store.list(f"{scenario}/ds={ds}/")
+    keys = sorted(keys, key=lambda key: not key.endswith("report/index.html"))
+    links = "".join(f'<li><a href="../published/{html.escape(key)}">{html.escape(key)}</a></li>' for key in keys)
+    return f"<p>{html.escape(store.url(scenario))}</p><ul>{links or '<li>nothing yet</li>'}</ul>"
+
+
+def _first_rows(table: str, ds: str) -> str:
+    import deltalake
+
+    try:
+        rows = deltalake.DeltaTable(partitions.table_path(table)).to_pyarrow_dataset(partitions=[("ds", "=", ds)])
+        return _table(rows.head(ROWS_SHOWN).to_pylist())
+    except Exception as error:  # a page with the record but without rows is still of use
+        return f"<p>cannot be shown: {html.escape(str(error))}</p>"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "<p>none</p>"
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
+    lines = ("".join(f"<td>{_cell(value)}</td>" for value in row.values()) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return html.escape(text[:300])
+
+
+def _page(title: str, body: str) -> str:
+    title = html.escape(title)
+    return f"<!doctype html><title>{title}</title><style>{STYLE}</style><h2>{title}</h2>{body}"
+
+
+class RecflowPlugin(AirflowPlugin):
+    name = "recflow"
+    fastapi_apps = [{"app": app, "url_prefix": "/recflow", "name": "recflow"}]

@@ -1,0 +1,43 @@
+"""The flow of one scenario, one run per day: tables in, published recommendations out.
+
+Three table anchors hold each day until its input is there; then features, recall, ranking and publish, stage by stage.
+Nodes, inputs and parameters come from the solution file (`dags/home_page.yaml`, or `$RECFLOW_SOLUTION`); a node's id
+is the table it writes. Make or repeat a day with a backfill of that day: every node replaces its own partition.
+"""
+
+from airflow.sdk import DAG
+
+from flowlib.anchors import table_anchor
+from flowlib.interval import daily, first_day
+from flowlib.nodes import connect, job_node, virtual_node
+from jobs.lib.solution import load_solution
+
+solution = load_solution()
+
+
+def stage(name):
+    return [node for node in solution.nodes() if node.stage == name]
+
+
+with DAG(
+    dag_id=solution.scenario,
+    schedule=daily(solution),
+    start_date=first_day(solution),
+    catchup=True,  # nights that were slept through are made up for
+    max_active_runs=90,  # a day that waits must not hide the days behind it; the writers' pool bounds the work
+    doc_md=__doc__,
+    tags=["recflow"],
+) as dag:
+    tables = solution.tables
+    anchors = [table_anchor(table, solution) for table in (tables.user, tables.item, tables.behavior) if table]
+    inputs_ready = virtual_node("inputs_ready")
+    features_done = virtual_node("features_done")
+    recall_done = virtual_node("recall_done")
+    ranking_done = virtual_node("ranking_done")
+    jobs = {node.name: job_node(node, solution) for node in solution.nodes()}
+
+    anchors >> inputs_ready
+    connect(inputs_ready, stage("features"), jobs, features_done)
+    connect(features_done, stage("recall"), jobs, recall_done)
+    connect(recall_done, stage("ranking"), jobs, ranking_done)
+    ranking_done >> [jobs[node.name] for node in stage("publish")]

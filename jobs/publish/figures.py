@@ -1,0 +1,192 @@
+"""Gathers what the report and the manifest say about a day, from the tables of the flow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from jobs.lib import partitions, roles, tables
+from jobs.lib.columns import seeded_hash
+from jobs.lib.days import window
+from jobs.lib.solution import Solution
+from jobs.lib.spark import F
+from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
+
+SAMPLE_USERS, SAMPLE_ITEMS, ACTED_ON_ITEMS, ACTED_ON_DAYS = 5, 10, 5, 15
+BY_RECALL = "recall"  # scored_by of lists that no model ordered
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that ordered the day's lists; booster None: none did, and `reason` says why."""
+
+    ds: str | None
+    booster: bytes | None
+    metadata: dict = field(default_factory=dict)
+    reason: str = ""
+
+
+def model_of(solution: Solution, ds: str) -> Model:
+    """The model that `scored_by` of the lists names: the newest one trained on data up to ds."""
+    lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
+    scored_by = sorted(row.scored_by for row in lists.select("scored_by").distinct().collect())
+    trained = [day for day in scored_by if day != BY_RECALL]
+    if trained:
+        (row,) = small_table(solution, "rank_model", trained[-1], ["booster", "metadata"])
+        return Model(trained[-1], row["booster"], json.loads(row["metadata"]))
+    if not scored_by:
+        return Model(None, None, reason="No lists: no user was active.")
+    newest = partitions.newest_day(solution.table("rank_model"), ds)
+    if newest is None:
+        return Model(None, None, reason="Lists are ordered by recall score: no model had been trained by this day.")
+    (row,) = small_table(solution, "rank_model", newest, ["metadata"])
+    why = json.loads(row["metadata"]).get("reason", "no reason given")
+    return Model(None, None, reason=f"Lists are ordered by recall score: too little data to train ({why}).")
+
+
+def measures_of(solution: Solution, ds: str) -> Measures:
+    """The evaluation of ds: yesterday's lists and model on today's events. A measure that is undefined is None."""
+    rows = small_table(solution, "evaluation", ds, ["subject", "measure", "k", "value", "n"])
+    return {(r["subject"], r["measure"], r["k"]): (_finite(r["value"]), r["n"]) for r in rows}
+
+
+def small_table(solution: Solution, name: str, ds: str, columns: list[str]) -> list[dict]:
+    """The rows of a partition whose size is bounded. Raises MissingPartition naming table and ds."""
+    table = solution.table(name)
+    if ds not in partitions.present_days(table):
+        raise partitions.missing(table, [ds], needed_by="publish")
+    return partitions.read_arrow(table, ds, columns).to_pylist()
+
+
+def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
+    """What a reader must know before believing a figure."""
+    said = []
+    if model.booster is None:
+        said.append(model.reason)
+    elif model.ds != ds:
+        said.append(f"Lists are ordered by the model of {model.ds}, the newest one trained on data up to this day.")
+    if solution.impression is None:
+        said.append(
+            "Impressions are not recorded: negatives were sampled from what was on offer, so ranking figures tell "
+            f"{solution.target}s from random items, and predicted rates are not click-through rates."
+        )
+    if not any(subject == "list" for subject, *_ in measures):
+        said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
+    return said
+
+
+def figures_of(solution: Solution, ds: str, model: Model, measures: Measures, notes: list[str]) -> Figures:
+    """Everything on the report page."""
+    lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish").persist()
+    try:
+        totals = lists.agg(F.countDistinct("user_id").alias("users"), F.countDistinct("item_id").alias("items")).first()
+        sources = lists.select(F.explode("sources.recall").alias("recall")).groupBy("recall").count().collect()
+        samples = _samples(lists, solution, ds)
+        rows = lists.count()
+    finally:
+        lists.unpersist()
+    catalog = solution.tables.item and tables.read_snapshot(solution.tables.item, ds).count()
+    return Figures(
+        scenario=solution.scenario,
+        ds=ds,
+        target=solution.target,
+        users=totals.users,
+        items=totals.items,
+        catalog=catalog,
+        notes=notes,
+        funnel=_funnel(solution, ds),
+        measures=measures,
+        sources=sorted(((row.recall, row["count"]) for row in sources), key=lambda pair: (-pair[1], pair[0])),
+        list_rows=rows,
+        model=_model_card(model),
+        importance=sorted(model.metadata.get("importance", {}).items(), key=lambda pair: (-pair[1], pair[0]))[:10],
+        tables=_table_rows(solution, ds),
+        samples=samples,
+    )
+
+
+def _funnel(solution: Solution, ds: str) -> list[Step]:
+    actions = tables.read_days(solution.table("actions_daily"), [ds], needed_by="publish")
+    counted = (
+        actions.groupBy("event")
+        .agg(F.sum("cnt").alias("n"), F.countDistinct("user_id").alias("users"))
+        .collect()
+    )
+    steps = {row.event: Step(row.event, row.n, row.users) for row in counted}
+    return [steps[event] for event in solution.events if event in steps]
+
+
+def _samples(lists, solution: Solution, ds: str) -> list[Sample]:
+    """The first items of a few users' lists, and what these users acted on last."""
+    chosen = lists.select("user_id").distinct().orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS)
+    users = [row.user_id for row in chosen.collect()]
+    theirs = F.col("user_id").isin(users)
+    listed = lists.where(theirs & (F.col("rank") <= SAMPLE_ITEMS)).orderBy("rank").collect()
+    actions = tables.read_present(solution.table("actions_daily"), window(ds, ACTED_ON_DAYS))
+    acted = (
+        actions.where(theirs & (F.col("event") == solution.target))
+        .groupBy("user_id", "item_id")
+        .agg(F.max("last_time").alias("last_time"))
+        .orderBy(F.desc("last_time"), "item_id")
+        .collect()
+    )
+    titles = _titles(solution, ds, {row.item_id for row in [*listed, *acted]})
+    return [
+        Sample(
+            user,
+            [titles.get(row.item_id) or row.item_id for row in acted if row.user_id == user][:ACTED_ON_ITEMS],
+            [
+                Recommended(
+                    row["rank"],
+                    row.item_id,
+                    titles.get(row.item_id) or "",
+                    row.score,
+                    [(source.recall, source["rank"]) for source in row.sources],
+                )
+                for row in listed
+                if row.user_id == user
+            ],
+        )
+        for user in users
+    ]
+
+
+def _titles(solution: Solution, ds: str, items: set[str]) -> dict[str, str]:
+    if solution.tables.item is None or solution.tables.item.roles.title is None or not items:
+        return {}
+    snapshot = roles.items(tables.read_snapshot(solution.tables.item, ds), solution)
+    rows = snapshot.where(F.col("item_id").isin(sorted(items))).select("item_id", "title").collect()
+    return {row.item_id: row.title for row in rows if row.title}
+
+
+def _table_rows(solution: Solution, ds: str) -> list[tuple[str, str, int, str]]:
+    """Rows and warnings of every table of the day, input tables first."""
+    inputs = [t for t in (solution.tables.user, solution.tables.item, solution.tables.behavior) if t is not None]
+    days = [(config.table, partitions.as_of_day(config, ds)) for config in inputs]
+    days += [(solution.table(node.name), ds) for node in solution.nodes()]
+    records = [(table, day, partitions.record(table, day)) for table, day in days if day is not None]
+    return [
+        (table, day, record["rows"], ", ".join(c["name"] for c in record["checks"] if not c["passed"]))
+        for table, day, record in records
+        if record is not None
+    ]
+
+
+def _model_card(model: Model) -> list[tuple[str, str]]:
+    if model.booster is None:
+        return [("model", f"none. {model.reason}")]
+    about = model.metadata
+    shown = [("trained on data up to", str(model.ds)), ("learns", about["target"])]
+    for name, span in about["spans"].items():
+        days, counted = span["days"], f"{span['rows']:,} rows, {span['positives']:,} positives"
+        shown.append((f"{name} days", f"{days[0]} to {days[-1]}: {counted}" if days else "none"))
+    shown.append(("features", f"{len(about['features']):,}"))
+    shown.append(("trees", f"{about['rounds']['best']:,} of at most {about['rounds']['limit']:,}"))
+    for name, shown_name in (("model", "AUC on its test days"), ("item_ctr", "the item's own rate there")):
+        if (auc := about["metrics"][name]["auc"]) is not None:
+            shown.append((shown_name, f"{auc:.4f}"))
+    return shown
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) < float("inf") else None

@@ -1,0 +1,138 @@
+"""Publishes a day's lists, recalls, features, model and report as one bundle, and lets readers follow it.
+
+Makes no table. Grain: one bundle per (scenario, ds, content).
+Layout: jobs/publish/bundle.py; what keeps readers safe: jobs/publish/release.py. Raises MissingPartition naming table and
+ds when a table of the day is not there; nothing is published then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+
+from jobs.lib import partitions, tables
+from jobs.lib.object_store import open_store
+from jobs.lib.settings import PROJECT_ROOT, settings
+from jobs.lib.solution import Node, Solution
+from jobs.publish import release
+from jobs.publish.bundle import Entry
+from jobs.publish.exports import Form, write_parts
+from jobs.publish.figures import Model, figures_of, measures_of, model_of, notes_of, small_table
+from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
+from jobs.publish.report import Measures, report
+
+log = logging.getLogger("recflow")
+
+CONTRACT = None
+# contract -> key column, and the columns that pairec's readers select
+_PAIREC = {
+    "recall_i2i": ("trigger_item_id", ("item_id", "similar_item_ids")),
+    "recall_u2i": ("user_id", ("user_id", "item_ids")),
+    "recall_hot": ("group_key", ("trigger_id", "item_ids")),
+}
+
+
+def publish(solution: Solution, ds: str, back: bool = False) -> str:
+    """Publish a day and return the bundle's address.
+
+    Readers are moved to it unless they are at a later ds already; `back` moves them all the same. Raises
+    MissingPartition naming table and ds when a table of the day is not there.
+    """
+    address = f"{settings().publish_root}/{solution.scenario}"
+    store = open_store(address)
+    staging = release.open_staging(store, ds)
+    staged = _tables(solution, ds, f"{address}/{staging}")
+    model, measures = model_of(solution, ds), measures_of(solution, ds)
+    notes = notes_of(solution, ds, model, measures)
+    small = _small_objects(solution, ds, model)
+    small["report/index.html"] = report(figures_of(solution, ds, model, measures, notes)).encode()
+    about = {**_about(solution, ds, model, measures), "notes": notes}
+    folder, moved = release.release(store, staging, staged, small, about, back)
+    log.info("published %s", store.url(folder))
+    if not moved:
+        log.info("readers stay where they are: latest.json is at a later ds than %s", ds)
+    return store.url(folder)
+
+
+def _tables(solution: Solution, ds: str, store_url: str) -> list[Entry]:
+    """Everything that Spark writes, under its final keys in the staging folder."""
+    exports: list[tuple[str, list[str], dict[str, Form]]] = [
+        ("recommendations", ["user_id", "rank", "item_id"], {"recommendations": Lists()}),
+        ("user_features", ["user_id"], {"features/user": Rows()}),
+        ("item_features", ["item_id"], {"features/item": Rows()}),
+    ]
+    for node in solution.nodes():
+        if node.stage == "recall":
+            exports.append((node.name, *_recall_forms(node)))
+    written = []
+    for name, order, forms in exports:
+        table = solution.table(name)
+        rows = tables.read_days(table, [ds], needed_by="publish").drop("ds")
+        record = partitions.record(table, ds)
+        count = record["rows"] if record else rows.count()
+        written += write_parts(rows, order, count, forms, store_url)
+    return written
+
+
+def _recall_forms(node: Node) -> tuple[list[str], dict[str, Form]]:
+    """Full key and forms of a recall table, by its kind; a kind that pairec does not know is written as it is."""
+    contract = importlib.import_module(node.module).CONTRACT
+    long_form = {f"recall/{node.name}": Rows()}
+    if contract not in _PAIREC:
+        return ["key"], long_form
+    key, columns = _PAIREC[contract]
+    recall = None if contract == "recall_i2i" else node.name
+    return [key, "rank", "item_id"], {**long_form, f"recall/{node.name}/pairec": Pairec(key, columns, recall)}
+
+
+def _small_objects(solution: Solution, ds: str, model: Model) -> dict[str, bytes]:
+    """The model and the safety net: key -> bytes."""
+    if model.booster is None:
+        objects = {"model/none.json": json_bytes({"reason": model.reason})}
+    else:
+        objects = {
+            "model/booster.ubj": model.booster,
+            "model/features.json": json_bytes(model.metadata["features"]),
+            "model/training.json": json_bytes({"ds": model.ds, **model.metadata}),
+        }
+    if solution.publish.fallback:
+        (row,) = small_table(solution, solution.publish.fallback, ds, ["key", "item_ids", "count"])
+        objects["fallback/hot.json"] = json_bytes(row)
+    return objects
+
+
+def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dict:
+    """What the manifest says beside its objects. No clock, duration or path: equal inputs give equal manifests."""
+    records = [partitions.record(solution.table(node.name), ds) for node in solution.nodes()]
+    inputs = [{name: r[name] for name in ("table", "ds", "rows", "content")} for r in records if r is not None]
+    config = solution.model_dump(mode="json", exclude={"demo"})
+    return {
+        "scenario": solution.scenario,
+        "ds": ds,
+        "timezone": solution.timezone,
+        "code": {"sources": _sources_id()},
+        "config": {
+            "solution": hashlib.sha256(json_bytes(config)).hexdigest(),
+            "contracts": {r["contract"]: r["contract_id"] for r in records if r is not None},
+        },
+        "inputs": inputs,
+        "model": {"ds": model.ds, "metrics": model.metadata.get("metrics")},
+        "metrics": [
+            {"subject": subject, "measure": measure, "k": k, "value": value, "n": n}
+            for (subject, measure, k), (value, n) in sorted(measures.items())
+        ],
+    }
+
+
+def _sources_id() -> str:
+    """The version of the code: a hash of every source file of the jobs."""
+    digest = hashlib.sha256()
+    for file in sorted((PROJECT_ROOT / "jobs").rglob("*.py")):
+        digest.update(f"{file.relative_to(PROJECT_ROOT).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    for ds in days:
+        publish(solution, ds)

@@ -1,0 +1,182 @@
+"""How good yesterday's model and lists were, by what happened on ds.
+
+Grain: one row per (ds, subject, measure, k). Subjects: `ranking` and `ranking:item_ctr` (the newest model trained on
+data up to ds - 1, and the item's own rate, on the samples of ds); `recall:<name>` for each recall that lists items per
+user, or the same ones for everyone; `list`, the recommendations; `popularity`, the items with the most target events of
+the 7 days up to ds - 1, the same for everyone: what each list has to beat.
+
+Lists are of ds - 1. Everyone with a target event on ds counts, and n says how many that are; who had no list counts 0.
+A repeated item counts as one positive. Coverage is the share of the items on offer that stood on anyone's first k (n:
+the items on offer).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from jobs.lib import partitions
+from jobs.lib.columns import rank_within
+from jobs.lib.days import add_days, window
+from jobs.lib.session import spark
+from jobs.lib.solution import Node, Solution
+from jobs.lib.spark import F
+from jobs.lib.tables import present_days, read_days, write_days
+from jobs.ranking import measures
+from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
+from jobs.ranking.rank_model import read_samples
+from jobs.recall.inputs import actions_of_window, offered_items
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
+
+CONTRACT = "evaluation"
+SCHEMA = "subject string, measure string, k int, value double, n bigint, ds string"
+RECALL_KS = (10, 50, 200)
+LIST_KS = (10, 20)
+POPULARITY_DAYS = 7
+EVERYONE = "-1"
+
+Figure = tuple[str, str, int, float | None, int]
+
+
+def list_figures(positives: DataFrame, lists: DataFrame, ks: dict[str, tuple[int, ...]], catalog: int) -> list[Figure]:
+    """Measures of every subject's lists.
+
+    positives: distinct (user_id, item_id). lists: (subject, user_id, item_id, rank), user_id NULL in a list that
+    everyone gets. ks: the lengths that count, per subject. catalog: items on offer. Spark counts, so that the figures
+    don't depend on partitions; the formulas are those of `measures`.
+    """
+    longest = max(max(lengths) for lengths in ks.values())
+    within = lists.where(F.col("rank") <= longest)
+    per_user = positives.groupBy("user_id").agg(F.count(F.lit(1)).alias("positives"))
+    wanted = positives.join(per_user, on="user_id", how="inner")
+    own = wanted.join(within.where("user_id IS NOT NULL"), on=["user_id", "item_id"], how="inner")
+    shared = wanted.join(F.broadcast(within.where("user_id IS NULL").drop("user_id")), on="item_id", how="inner")
+    columns = ["subject", "user_id", "positives", "rank"]
+    hits = own.select(*columns).unionByName(shared.select(*columns)).persist()
+    try:
+        counted = hits.groupBy("subject", "positives", "rank").count().collect()
+        best = hits.groupBy("subject", "user_id").agg(F.min("rank").alias("rank"))
+        first = best.groupBy("subject", "rank").count().collect()
+    finally:
+        hits.unpersist()
+    users = per_user.count()
+    covered = _covered(within, sorted({k for lengths in ks.values() for k in lengths}))
+    figures: list[Figure] = []
+    for subject, lengths in ks.items():
+        of_subject = {(r["positives"], r["rank"]): r["count"] for r in counted if r["subject"] == subject}
+        first_hits = {r["rank"]: r["count"] for r in first if r["subject"] == subject}
+        for (name, k), value in measures.list_measures(of_subject, first_hits, users, lengths).items():
+            figures.append((subject, name, k, _known(value), users))
+        figures += [
+            (subject, "coverage", k, _known(measures.coverage(covered.get((subject, k), 0), catalog)), catalog)
+            for k in lengths
+        ]
+    return figures
+
+
+def _covered(lists: DataFrame, ks: list[int]) -> dict[tuple[str, int], int]:
+    """(subject, k) -> items on anyone's first k."""
+    best = lists.groupBy("subject", "item_id").agg(F.min("rank").alias("rank"))
+    counts = [F.count_if(F.col("rank") <= k).alias(f"k{k}") for k in ks]
+    return {(row["subject"], k): row[f"k{k}"] for row in best.groupBy("subject").agg(*counts).collect() for k in ks}
+
+
+def popularity(actions: DataFrame, target: str, n: int) -> DataFrame:
+    """(item_id, rank): most target events first. actions: actions_daily of the days that count."""
+    counted = actions.where(F.col("event") == target).groupBy("item_id").agg(F.sum("cnt").alias("score"))
+    everyone = rank_within(counted.withColumn("everyone", F.lit(1)), ["everyone"], "score", "item_id", n)
+    return everyone.select("item_id", "rank")
+
+
+def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
+    """The model of the day before on the samples of ds, beside the item's own rate."""
+    table = solution.table("evaluation")
+    found = newest_model(solution, add_days(ds, -1))
+    if found is None:
+        log.info("%s ds=%s: no model up to the day before, nothing to judge", table, ds)
+        return []
+    samples = read_samples(solution, [ds])
+    if not samples.num_rows:
+        log.info("%s ds=%s: no samples that day, the model is not judged", table, ds)
+        return []
+    model = found[1]
+    probabilities = predict(load_booster(model.booster, solution.ranking.threads), samples, model_features(model))
+    compared = compare(samples, probabilities, model.metadata["spans"]["train"]["base_rate"], solution)
+    figures: list[Figure] = []
+    for subject, name in (("ranking", "model"), ("ranking:item_ctr", "item_ctr")):
+        for measure in ("auc", "gauc", "log_loss", "ne", "null_auc_se"):
+            if measure in compared[name]:
+                n = compared[name]["gauc_users" if measure == "gauc" else "rows"]
+                figures.append((subject, measure, 0, compared[name][measure], n))
+    labels = samples.column(target_label(solution)).to_numpy()
+    figures.append(("ranking", "base_rate", 0, float(labels.mean()), len(labels)))
+    return figures
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    """Day by day. A day without lists or model of the day before gets no rows about them, and the log says so."""
+    rows = []
+    for ds in days:
+        samples = solution.table("rank_samples")
+        if not present_days(samples, [ds]):
+            raise partitions.missing(samples, [ds], solution.table(node.name))
+        rows += [(*figure, ds) for figure in (*ranking_figures(ds, solution), *_lists_judged(ds, solution))]
+    write_days(spark().createDataFrame(rows, SCHEMA), solution.table(node.name), days, CONTRACT)
+
+
+def _lists_judged(ds: str, solution: Solution) -> list[Figure]:
+    before = add_days(ds, -1)
+    actions = solution.table("actions_daily")
+    if not present_days(actions, [before]):
+        log.info("%s ds=%s: nothing is known of the day before, no lists to judge", solution.table("evaluation"), ds)
+        return []
+    lists, ks = _lists_of(before, solution)
+    recent = read_days(actions, present_days(actions, window(before, POPULARITY_DAYS)))
+    popular = popularity(recent, solution.target, max(RECALL_KS))
+    lists.append(popular.select(F.lit("popularity").alias("subject"), F.lit(None).cast("string").alias("user_id"), "*"))
+    ks["popularity"] = tuple(sorted({*RECALL_KS, *LIST_KS}))
+    acted = read_days(actions, [ds], solution.table("evaluation"))
+    positives = acted.where(F.col("event") == solution.target).select("user_id", "item_id").distinct()
+    return list_figures(positives, reduce(lambda a, b: a.unionByName(b), lists), ks, _catalog(before, solution))
+
+
+def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, tuple[int, ...]]]:
+    """Every list made at ds as (subject, user_id, item_id, rank)."""
+    lists, ks = [], {}
+    tables = {f"recall:{r.name}": (solution.table(r.name), _contract(r.job), RECALL_KS) for r in solution.recalls}
+    tables["list"] = (solution.table("recommendations"), "recommendations", LIST_KS)
+    for subject, (table, contract, lengths) in tables.items():
+        if contract not in ("recall_u2i", "recall_hot", "recommendations"):
+            continue
+        if not present_days(table, [ds]):
+            log.info("%s ds=%s: %s has no list of the day before", solution.table("evaluation"), add_days(ds, 1), table)
+            continue
+        listed = read_days(table, [ds]).where(F.col("rank") <= max(lengths))
+        if contract == "recall_hot":
+            listed = listed.where(F.col("group_key") == EVERYONE).withColumn("user_id", F.lit(None).cast("string"))
+        lists.append(listed.select(F.lit(subject).alias("subject"), "user_id", "item_id", "rank"))
+        ks[subject] = lengths
+    return lists, ks
+
+
+def _contract(job: str) -> str:
+    return importlib.import_module(f"jobs.recall.{job}").CONTRACT
+
+
+def _catalog(ds: str, solution: Solution) -> int:
+    """Items on offer: those of a complete item table, else those with an event in the active days."""
+    offered = offered_items(solution, ds)
+    if offered is None:
+        offered = actions_of_window(solution, ds, solution.publish.active_days)
+    return offered.select("item_id").distinct().count()
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,94 @@
+"""A trained model in use: finding it, applying it, and measuring scores against labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.lib import partitions
+from jobs.lib.solution import Solution
+from jobs.lib.tables import read_days
+from jobs.ranking import measures
+from jobs.ranking.model_input import model_frame, number_columns
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    import xgboost
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained booster and what is known about it; booster is None when there was too little data."""
+
+    booster: bytes | None
+    metadata: dict
+
+
+def newest_model(solution: Solution, up_to: str) -> tuple[str, Model] | None:
+    """The newest trained model of a ds up to this one, with its ds; None when there is none."""
+    table = solution.table("rank_model")
+    for ds in reversed([ds for ds in partitions.present_days(table) if ds <= up_to]):
+        row = read_days(table, [ds]).first()
+        if row is not None and row["booster"] is not None:
+            return ds, Model(bytes(row["booster"]), json.loads(row["metadata"]))
+    return None
+
+
+def model_features(model: Model) -> dict[str, list[str] | None]:
+    return {feature["name"]: feature["categories"] for feature in model.metadata["features"]}
+
+
+def predict(booster: xgboost.Booster, table: pa.Table, features: dict[str, list[str] | None]) -> np.ndarray:
+    import xgboost
+
+    return booster.predict(xgboost.DMatrix(model_frame(table, features), enable_categorical=True))
+
+
+def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": threads})
+    booster.load_model(bytearray(raw))
+    return booster
+
+
+def target_label(solution: Solution) -> str:
+    return solution.ranking.target or f"is_{solution.target}"
+
+
+def baseline_column(solution: Solution) -> tuple[str, bool]:
+    """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
+    names = number_columns(solution)
+    w = max(solution.features.windows)
+    rate = f"item__ctr_{w}d"
+    return (rate, True) if rate in names else (f"item__{solution.target}_cnt_{w}d", False)
+
+
+def compare(rows: pa.Table, probabilities: np.ndarray, prior: float, solution: Solution) -> dict:
+    """{'model': measures, 'item_ctr': measures}; prior stands in where the item has no rate yet."""
+    import numpy as np
+
+    labels = rows.column(target_label(solution)).to_numpy()
+    users = rows.column("user_id").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    name, is_probability = baseline_column(solution)
+    known = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    baseline = np.where(np.isnan(known), prior if is_probability else 0.0, known)
+    return {
+        "model": ranking_measures(users, labels, probabilities, is_probability=True),
+        "item_ctr": ranking_measures(users, labels, baseline, is_probability) | {"column": name},
+    }
+
+
+def ranking_measures(users: np.ndarray, labels: np.ndarray, scores: np.ndarray, is_probability: bool) -> dict:
+    """AUC, GAUC and, for probabilities, log-loss and NE; None where undefined."""
+    value, in_it, skipped = measures.gauc(users, labels, scores)
+    positives = int((labels > 0).sum())
+    result = {"auc": measures.auc(labels, scores), "gauc": value}
+    if is_probability:
+        result |= {"log_loss": measures.log_loss(labels, scores), "ne": measures.ne(labels, scores)}
+    result["null_auc_se"] = measures.null_auc_se(positives, len(labels) - positives)
+    counted = {k: None if math.isnan(v) else v for k, v in result.items()}
+    return counted | {"rows": len(labels), "positives": positives, "gauc_users": in_it, "gauc_users_skipped": skipped}

@@ -1,0 +1,145 @@
+"""Training rows: what was shown on ds and what came of it, described as of the day before.
+
+Grain: one row per (ds, request_id, user_id, item_id). Labels, source: the PAI-Rec tutorial, is_<event> = the event
+happened in that request, ln_<value> = ln(1 + sum(value)). A row needs an impression or the target event. A missing
+request id counts as one request per user and day. Context is that of the row's first event. Without impressions in the
+data, negatives are drawn from what was on offer (negatives.py).
+
+Features and snapshots are those of ds - 1, through `model_input`. The first day of all data has no day before it: it
+becomes an empty partition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jobs.features import actions_daily, item_features, user_features
+from jobs.features.history import consecutive
+from jobs.features.windows import longest_window
+from jobs.lib import partitions, roles
+from jobs.lib.days import add_days, day_range
+from jobs.lib.solution import Node, Solution, TableConfig
+from jobs.lib.spark import F
+from jobs.lib.tables import present_days, read_days, read_present, read_snapshot, write_days
+from jobs.ranking import negatives
+from jobs.ranking.model_input import Sources, context_categories, with_features
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
+
+CONTRACT = "rank_samples"
+
+
+def label_columns(solution: Solution) -> list[str]:
+    value = solution.tables.behavior.roles.value
+    return [*[f"is_{e}" for e in solution.events if e != solution.impression], *([f"ln_{value}"] if value else [])]
+
+
+def labelled(events: DataFrame, solution: Solution) -> DataFrame:
+    """Exposures and positives with labels and context; KEYS, labels, hour, weekday, context categories."""
+    counts = F.col("event").isin([e for e in (solution.impression, solution.target) if e])
+    context = ["scene", *solution.tables.behavior.roles.categorical]
+    request = F.coalesce("request_id", F.concat_ws("@", "user_id", "ds"))
+    labels = [
+        F.max((F.col("event") == event).cast("int")).alias(f"is_{event}")
+        for event in solution.events
+        if event != solution.impression
+    ]
+    if value := solution.tables.behavior.roles.value:
+        micros = F.sum(F.round(F.coalesce("value", F.lit(0.0)) * F.lit(1e6)).cast("bigint"))
+        labels.append(F.log1p(F.greatest(micros, F.lit(0)) / F.lit(1e6)).alias(f"ln_{value}"))
+    rows = (
+        events.groupBy("ds", request.alias("request_id"), "user_id", "item_id")
+        .agg(F.min(F.struct("event_time", *context)).alias("first"), *labels, F.max(counts).alias("is_counted"))
+        .where("is_counted")
+    )
+    local = roles.local_time(F.col("first.event_time"), solution)
+    return rows.select(
+        *("ds", "request_id", "user_id", "item_id"),
+        *label_columns(solution),
+        F.hour(local).alias("hour"),
+        F.weekday(local).alias("weekday"),
+        *[F.col(f"first.{c}").alias(c) for c in context_categories(solution)],
+    )
+
+
+def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources, solution: Solution) -> DataFrame:
+    """Samples of the days of `events`. offered: (ds, item_id) on offer, given when there are no impressions."""
+    rows = labelled(events, solution).withColumn("is_sampled_negative", F.lit(False))
+    if offered is not None:
+        rows = rows.unionByName(negatives.sampled(rows, events, offered, label_columns(solution), solution))
+    day_before = F.date_format(F.date_sub(F.to_date("ds", "yyyyMMdd"), 1), "yyyyMMdd")
+    return with_features(rows.withColumn("feature_ds", day_before), sources, solution)
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    """The days, and those of their training windows that have no samples yet, in one pass."""
+    table, behavior = solution.table("rank_samples"), solution.tables.behavior.table
+    there = partitions.present_days(behavior)
+    if absent := sorted(set(days) - set(there)):
+        raise partitions.missing(behavior, absent, table)
+    training = day_range(add_days(days[0], 1 - solution.ranking.training_days), days[-1])
+    done = set(present_days(table, training)) - set(days)
+    todo = [ds for ds in training if ds >= there[0] and ds not in done]
+    if holes := sorted(set(todo) - set(there)):
+        raise partitions.missing(behavior, holes, table)
+    described = [ds for ds in todo if ds > there[0]]
+    if there[0] in todo:
+        log.info("%s ds=%s: first day of %s, no features of a day before it: no samples", table, there[0], behavior)
+    if filled := sorted(set(todo) - set(days)):
+        log.info("%s: fills %d days of the training window, from ds=%s", table, len(filled), filled[0])
+    feature_days = [add_days(ds, -1) for ds in described] or todo[:1]
+    _fill_features(feature_days, todo, solution)
+    events = roles.events(read_days(behavior, described or todo[:1], table), solution)
+    samples = rank_samples(events, _offered(described, solution), read_sources(solution, feature_days, table), solution)
+    write_days(samples if described else samples.limit(0), table, todo, CONTRACT)
+
+
+def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources:
+    """Features and snapshots of these feature days. Raises MissingPartition naming table and ds."""
+    return Sources(
+        user_features=read_days(solution.table("user_features"), days, needed_by),
+        item_features=read_days(solution.table("item_features"), days, needed_by),
+        users=_snapshots(solution.tables.user, roles.users, solution, days, needed_by),
+        items=_snapshots(solution.tables.item, roles.items, solution, days, needed_by),
+    )
+
+
+def _snapshots(
+    config: TableConfig | None, by_role: Callable, solution: Solution, days: list[str], needed_by: str
+) -> DataFrame | None:
+    """Snapshots of the days; a `once` snapshot serves them all and comes without ds."""
+    if config is None:
+        return None
+    if config.snapshot == "once":
+        return by_role(read_snapshot(config, days[-1]), solution).drop("ds")
+    return by_role(read_days(config.table, days, needed_by), solution)
+
+
+def _fill_features(feature_days: list[str], todo: list[str], solution: Solution) -> None:
+    """Compute the partials and features that were never made."""
+    counted = present_days(solution.table("actions_daily"), sorted({*feature_days, *todo}))
+    for run in consecutive(list({*feature_days, *todo} - set(counted))):
+        actions_daily.main(run, solution, solution.node("actions_daily"))
+    for job in (user_features, item_features):
+        made = present_days(solution.table(job.CONTRACT), feature_days)
+        for run in consecutive(list(set(feature_days) - set(made))):
+            job.main(run, solution, solution.node(job.CONTRACT))
+
+
+def _offered(days: list[str], solution: Solution) -> DataFrame | None:
+    """(ds, item_id) on offer on these days, or None when impressions say what was shown."""
+    if solution.impression or not days:
+        return None
+    config = solution.tables.item
+    if config is not None and config.complete:
+        listed = _snapshots(config, roles.items, solution, days, solution.table("rank_samples"))
+        return negatives.offered_by_snapshot(listed, days, solution)
+    reach = day_range(add_days(days[0], 1 - longest_window(solution)), days[-1])
+    return negatives.offered_by_actions(
+        read_present(solution.table("actions_daily"), reach), days, longest_window(solution)
+    )

@@ -1,0 +1,170 @@
+"""The final list of each active user: candidates in the order of the model's probability, short lists filled up.
+
+Grain: one row per (ds, user_id, item_id). Made at ds for the day after, from data up to and including ds, by the newest
+model trained on data up to ds (`scored_by` = its ds). Without a model the fused recall order stands (`scored_by` =
+'recall').
+
+There is no request yet, so context is fixed: the weekday of the day after, and the hour, scene and other context
+columns that were most frequent among the model's training rows (its `serving_context`).
+
+A user with fewer than top_n candidates is filled up from the list behind `publish.fallback`, less what they have seen.
+With a model the fill-ups compete by its score; in recall order they come last, with score 0, as nothing was fused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs.lib.columns import rank_within
+from jobs.lib.days import add_days, to_date
+from jobs.lib.solution import Node, Solution
+from jobs.lib.spark import F, Window
+from jobs.lib.tables import read_days, write_days
+from jobs.ranking.model_input import Sources, context_categories, model_select, with_features
+from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
+from jobs.ranking.rank_samples import read_sources
+from jobs.recall.inputs import acted_items, action_weights, actions_of_window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
+
+log = logging.getLogger("recflow")
+
+CONTRACT = "recommendations"
+EVERYONE = "-1"
+COLUMNS = ("user_id", "item_id", "score", "rank", "sources", "scored_by")
+HOT_PER_PLACE = 10  # a user who has seen more than so many hot items per place of the list may stay short
+
+
+def fill_ups(
+    candidates: DataFrame, users: DataFrame, hot: DataFrame, seen: DataFrame | None, top_n: int, source: str
+) -> DataFrame:
+    """(user_id, item_id, sources) that bring every user to top_n items, as far as the hot list reaches.
+
+    users: (user_id) who get a list; hot: a recall_hot table; seen: (user_id, item_id) to leave out; source: the recall
+    that `sources` names.
+    """
+    counted = candidates.groupBy("user_id").agg(F.count(F.lit(1)).alias("n"))
+    lacking = (
+        users.join(counted, on="user_id", how="left")
+        .select("user_id", (F.lit(top_n) - F.coalesce("n", F.lit(0))).alias("lacking"))
+        .where("lacking > 0")
+    )
+    best = hot.where((F.col("group_key") == EVERYONE) & (F.col("rank") <= HOT_PER_PLACE * top_n))
+    offered = lacking.crossJoin(best.select("item_id", "score", "rank"))
+    for had in (candidates, seen):
+        if had is not None:
+            pairs = had.select("user_id", "item_id").distinct()
+            offered = offered.join(pairs, on=["user_id", "item_id"], how="left_anti")
+    place = F.row_number().over(Window.partitionBy("user_id").orderBy("rank"))
+    origin = F.struct(F.lit(source).alias("recall"), "score", "rank")
+    return (
+        offered.withColumn("place", place)
+        .where("place <= lacking")
+        .select("user_id", "item_id", F.array(origin).alias("sources"))
+    )
+
+
+def in_recall_order(candidates: DataFrame, filled: DataFrame, top_n: int) -> DataFrame:
+    """The lists when there is no model. candidates: user_id, item_id, score (fused), sources."""
+    fused = candidates.select("user_id", "item_id", "score", "sources", F.lit(0).alias("is_fill_up"))
+    last = filled.select("user_id", "item_id", F.lit(0.0).alias("score"), "sources", F.lit(1).alias("is_fill_up"))
+    hot_rank = F.when(F.col("is_fill_up") == 1, F.col("sources")[0]["rank"])
+    order = Window.partitionBy("user_id").orderBy("is_fill_up", F.col("score").desc(), hot_rank, "item_id")
+    return (
+        fused.unionByName(last)
+        .withColumn("rank", F.row_number().over(order).cast("int"))
+        .where(F.col("rank") <= top_n)
+        .withColumn("scored_by", F.lit("recall"))
+        .select(*COLUMNS)
+    )
+
+
+def by_model(
+    candidates: DataFrame, filled: DataFrame, sources: Sources, model: Model, model_ds: str, ds: str, solution: Solution
+) -> DataFrame:
+    """The lists by a model's score, equal scores by item_id."""
+    kept = ["user_id", "item_id", "sources"]
+    pairs = candidates.select(*kept).unionByName(filled.select(*kept))
+    described = with_features(in_serving_context(pairs, model, ds, solution), sources, solution)
+    scored = described.select(*kept, scores(model, solution).alias("score"))
+    ranked = rank_within(scored, ["user_id"], "score", "item_id", solution.publish.top_n)
+    return ranked.withColumn("scored_by", F.lit(model_ds)).select(*COLUMNS)
+
+
+def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Solution) -> DataFrame:
+    """Pairs as `with_features` takes them, for a list made at ds and shown the day after."""
+    usual = model.metadata["serving_context"]
+    return pairs.select(
+        *pairs.columns,
+        F.lit(ds).alias("feature_ds"),
+        F.lit(usual["hour"]).cast("int").alias("hour"),
+        F.lit(to_date(add_days(ds, 1)).weekday()).alias("weekday"),
+        *[F.lit(usual[c]).cast("string").alias(c) for c in context_categories(solution)],
+    )
+
+
+def scores(model: Model, solution: Solution) -> Column:
+    """The model's probability of the target, DOUBLE, from the model columns of a row."""
+    raw, features = model.booster, model_features(model)
+
+    def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        import pyarrow as pa
+
+        booster = load_booster(raw)
+        for rows in batches:
+            table = pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)])
+            yield pa.array(predict(booster, table, features).astype("float64"))
+
+    # Arrow UDFs take their kind from type hints, and those of a nested function are text here.
+    score.__annotations__ = _annotations()
+    return F.arrow_udf(score, "double")(F.struct(*model_select(solution)))
+
+
+def _annotations() -> dict:
+    import pyarrow as pa
+
+    return {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
+
+
+def main(days: list[str], solution: Solution, node: Node) -> None:
+    """Day by day: each has its own model."""
+    for ds in days:
+        write_days(_lists_of(ds, solution).withColumn("ds", F.lit(ds)), solution.table(node.name), [ds], CONTRACT)
+        _log_short_lists(ds, solution, solution.table(node.name))
+
+
+def _lists_of(ds: str, solution: Solution) -> DataFrame:
+    publish = solution.publish
+    candidates = read_days(solution.table("candidates"), [ds], solution.table("recommendations")).drop("ds")
+    filled = _filled(candidates, ds, solution)
+    found = newest_model(solution, ds)
+    if found is None:
+        log.info("%s ds=%s: no model up to this day, recall order stands", solution.table("recommendations"), ds)
+        return in_recall_order(candidates, filled, publish.top_n)
+    model_ds, model = found
+    sources = read_sources(solution, [ds], solution.table("recommendations"))
+    return by_model(candidates, filled, sources, model, model_ds, ds, solution)
+
+
+def _filled(candidates: DataFrame, ds: str, solution: Solution) -> DataFrame:
+    publish = solution.publish
+    if publish.fallback is None:
+        return candidates.select("user_id", "item_id", "sources").limit(0)
+    fallback = next(recall for recall in solution.recalls if recall.name == publish.fallback)
+    hot = read_days(solution.table(fallback.source or fallback.name), [ds], solution.table("recommendations"))
+    users = actions_of_window(solution, ds, publish.active_days).select("user_id").distinct()
+    acted = acted_items(actions_of_window(solution, ds, publish.seen_days), action_weights(solution))
+    return fill_ups(candidates, users, hot, acted if publish.exclude_seen else None, publish.top_n, fallback.name)
+
+
+def _log_short_lists(ds: str, solution: Solution, table: str) -> None:
+    lists = read_days(table, [ds]).groupBy("user_id").agg(F.max("rank").alias("length"))
+    lengths = lists.agg(
+        F.count(F.lit(1)).alias("users"), F.count_if(F.col("length") < solution.publish.top_n).alias("short")
+    ).first()
+    short = f", {lengths['short']:,} of them shorter than {solution.publish.top_n}" if lengths["short"] else ""
+    log.info("%s ds=%s: lists for %s users%s", table, ds, f"{lengths['users']:,}", short)

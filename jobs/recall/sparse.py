@@ -1,0 +1,199 @@
+"""Sparse kernels of the collaborative recalls: who acted on what as a matrix, and the best of each row of a product.
+
+Spark shuffles rows to their user and hands whole partitions to these functions as Arrow; products are scipy CSR, block
+by block, because a self-join in SQL makes one row per pair of items of each user. Numbers are int64 or float64 in an
+order that does not depend on partitions, so results are bit-equal for any order of input and number of partitions.
+Item codes follow the byte order of item ids, the order in which Spark sorts strings: a lower code wins a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+PACKED = "ids array<string>, codes binary, ends binary, too_few bigint, too_many bigint"
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Users x items in CSR form without values: `items[codes[ends[u]:ends[u + 1]]]` are a user's distinct items.
+
+    8 bytes per pair at most, plus the ids. `too_few` and `too_many` count the users left out.
+    """
+
+    items: pa.Array
+    codes: np.ndarray
+    ends: np.ndarray
+    too_few: int
+    too_many: int
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.diff(self.ends)
+
+    def matrix(self, values: np.ndarray) -> sp.csr_matrix:
+        """Users x items with one value per pair."""
+        return sp.csr_matrix((values, self.codes, self.ends), shape=(len(self.ends) - 1, len(self.items)))
+
+
+def coded(batches: Iterable[pa.RecordBatch], columns: list[str]) -> tuple[pa.Table, dict[str, tuple[pa.Array, np.ndarray]]]:
+    """A partition as one table, and for each string column its distinct values in byte order with each row's code."""
+    rows = pa.Table.from_batches(batches)
+    result = {}
+    for name in columns:
+        encoded = rows.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+        order = pc.sort_indices(encoded.dictionary).to_numpy()
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        result[name] = encoded.dictionary.take(pa.array(order)), place[encoded.indices.to_numpy()]
+    return rows, result
+
+
+def pack_users(batches: Iterator[pa.RecordBatch], at_least: int, at_most: int) -> Iterator[pa.RecordBatch]:
+    """One row (PACKED) for a partition that holds every row of its users: their distinct items, coded."""
+    present = list(batches)
+    if not sum(batch.num_rows for batch in present):
+        return
+    _, codes = coded(present, ["user_id", "item_id"])
+    (users, user), (items, item) = codes["user_id"], codes["item_id"]
+    pairs = np.unique(user.astype(np.int64) * len(items) + item)
+    sizes = np.bincount(pairs // len(items), minlength=len(users))
+    kept = (sizes >= at_least) & (sizes <= at_most)
+    chosen = pairs[kept[pairs // len(items)]]
+    values = [
+        [items.to_pylist()],
+        [(chosen % len(items)).astype(np.int32).tobytes()],
+        [np.cumsum(sizes[kept], dtype=np.int64).tobytes()],
+        [int((sizes < at_least).sum())],
+        [int((sizes > at_most).sum())],
+    ]
+    yield pa.RecordBatch.from_arrays(
+        [pa.array(v, t) for v, t in zip(values, [pa.list_(pa.string()), pa.binary(), pa.binary(), pa.int64(), pa.int64()])],
+        names=["ids", "codes", "ends", "too_few", "too_many"],
+    )
+
+
+def histories(actions: DataFrame, at_least: int, at_most: int) -> Histories:
+    """The distinct items of each user with at_least..at_most of them; collected in coded form, 4 bytes a pair."""
+    packed = (
+        actions.select("user_id", "item_id")
+        .repartition("user_id")
+        .mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED)
+        .toArrow()
+    )
+    parts = [{name: packed.column(name)[row] for name in packed.column_names} for row in range(packed.num_rows)]
+    local = [part["ids"].values for part in parts]
+    items = sorted_ids(local)
+    codes = [place(ids, items)[np.frombuffer(part["codes"].as_buffer(), np.int32)] for ids, part in zip(local, parts)]
+    sizes = [np.diff(np.frombuffer(part["ends"].as_buffer(), np.int64), prepend=0) for part in parts]
+    return Histories(
+        items=items,
+        codes=np.concatenate([np.empty(0, np.int32), *codes]),
+        ends=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64),
+        too_few=sum(part["too_few"].as_py() for part in parts),
+        too_many=sum(part["too_many"].as_py() for part in parts),
+    )
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """An i2i table as a matrix: `scores[trigger, item]`, both coded by `items`."""
+
+    items: pa.Array
+    scores: sp.csr_matrix
+
+
+def pack_similarities(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """One row a partition: the ids of its triggers and items, the codes of either side, and the scores."""
+    present = [batch for batch in batches if batch.num_rows]
+    if not present:
+        return
+    rows, codes = coded(present, ["trigger_item_id", "item_id"])
+    score = rows.column("score").to_numpy().astype(np.float64)
+    values = [v for ids, code in codes.values() for v in ([ids.to_pylist()], [code.tobytes()])]
+    types = [pa.list_(pa.string()), pa.binary(), pa.list_(pa.string()), pa.binary(), pa.binary()]
+    arrays = [pa.array(v, t) for v, t in zip([*values, [score.tobytes()]], types, strict=True)]
+    yield pa.RecordBatch.from_arrays(arrays, names=["triggers", "trigger_codes", "ids", "codes", "scores"])
+
+
+def similarities(similar: DataFrame) -> Similarities:
+    """A (trigger_item_id, item_id, score) table, collected in coded form: 16 bytes a row."""
+    packed = similar.mapInArrow(
+        pack_similarities,
+        "triggers array<string>, trigger_codes binary, ids array<string>, codes binary, scores binary",
+    ).toArrow()
+    parts = [{name: packed.column(name)[row] for name in packed.column_names} for row in range(packed.num_rows)]
+    items = sorted_ids([part[name].values for part in parts for name in ("triggers", "ids")])
+
+    def joined(ids: str, codes: str) -> np.ndarray:
+        found = [place(p[ids].values, items)[np.frombuffer(p[codes].as_buffer(), np.int32)] for p in parts]
+        return np.concatenate([np.empty(0, np.int32), *found])
+
+    score = np.concatenate([np.empty(0), *[np.frombuffer(p["scores"].as_buffer(), np.float64) for p in parts]])
+    cells = (joined("triggers", "trigger_codes"), joined("ids", "codes"))
+    return Similarities(items, sp.csr_matrix((score, cells), shape=(len(items), len(items))))
+
+
+def sorted_ids(parts: list[pa.Array]) -> pa.Array:
+    """The distinct ids of all parts in byte order."""
+    distinct = pc.unique(pa.concat_arrays([part.cast(pa.string()) for part in parts] or [pa.array([], pa.string())]))
+    return distinct.take(pc.sort_indices(distinct))
+
+
+def place(ids: pa.Array, items: pa.Array) -> np.ndarray:
+    """The code of each id within `items`; -1 for one that is not there."""
+    return pc.fill_null(pc.index_in(ids.cast(pa.string()), value_set=items), -1).to_numpy().astype(np.int32)
+
+
+def blocks_of(work: np.ndarray, budget: int) -> np.ndarray:
+    """Consecutive blocks of rows, each of about `budget` work (or one row): the bounds, len(blocks) + 1 of them."""
+    number = np.cumsum(work, dtype=np.int64) // budget
+    starts = np.flatnonzero(np.diff(number, prepend=-1)) if len(work) else np.empty(0, np.int64)
+    return np.append(starts, len(work)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The chosen cells of a matrix: row, column, score and 1-based rank within the row, in that order."""
+
+    row: np.ndarray
+    column: np.ndarray
+    score: np.ndarray
+    rank: np.ndarray
+
+
+def best_of_rows(scores: sp.csr_matrix, top_n: int, excluded: sp.csr_matrix) -> Best:
+    """The top_n cells of each row by score descending, then column; cells of `excluded` (same shape) are left out."""
+    is_excluded = np.zeros(scores.shape[1], bool)
+    columns, values, lengths = [], [], np.zeros(scores.shape[0], np.int64)
+    for row in range(scores.shape[0]):
+        start, end = scores.indptr[row], scores.indptr[row + 1]
+        out = excluded.indices[excluded.indptr[row] : excluded.indptr[row + 1]]
+        is_excluded[out] = True
+        column, value = scores.indices[start:end], scores.data[start:end]
+        kept = ~is_excluded[column]
+        column, value = column[kept], value[kept]
+        is_excluded[out] = False
+        if len(value) > top_n:
+            kept = value >= np.partition(value, len(value) - top_n)[len(value) - top_n]
+            column, value = column[kept], value[kept]
+        order = np.lexsort((column, -value))[:top_n]
+        columns.append(column[order])
+        values.append(value[order])
+        lengths[row] = len(order)
+    starts = np.cumsum(lengths) - lengths
+    return Best(
+        row=np.repeat(np.arange(scores.shape[0]), lengths),
+        column=np.concatenate([np.empty(0, np.int32), *columns]),
+        score=np.concatenate([np.empty(0, np.float64), *values]),
+        rank=(np.arange(lengths.sum()) - np.repeat(starts, lengths) + 1).astype(np.int32),
+    )

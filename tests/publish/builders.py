@@ -1,0 +1,146 @@
+"""A small day of every table that publishing reads, and a solution to go with it."""
+
+from __future__ import annotations
+
+import json
+
+from jobs.lib.settings import PROJECT_ROOT
+from jobs.lib.solution import Solution
+from jobs.lib.tables import write_days
+from jobs.lib.yaml_model import read_yaml
+
+DS = "20261121"
+FEATURES = [
+    {"name": "item__ctr_15d", "type": "number", "categories": None},
+    {"name": "user__gender", "type": "category", "categories": ["female", "male"]},
+]
+
+
+def solution(**changes) -> Solution:
+    """The home_page solution with the recalls of these tests."""
+    raw = read_yaml(PROJECT_ROOT / "dags" / "home_page.yaml")
+    raw["recalls"] = [
+        {"name": "hot", "job": "hot"},
+        {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"},
+        {"name": "etrec_i2i", "job": "etrec_i2i"},
+        {"name": "etrec_u2i", "job": "u2i", "source": "etrec_i2i"},
+    ]
+    return Solution.model_validate({**raw, **changes})
+
+
+def booster() -> bytes:
+    """A model of two features, one of them a category."""
+    import pandas
+    import xgboost
+
+    rows = pandas.DataFrame(
+        {
+            "item__ctr_15d": [0.1, 0.2, 0.3, 0.4] * 5,
+            "user__gender": pandas.Categorical(["female", "male"] * 10, categories=["female", "male"]),
+        }
+    )
+    train = xgboost.DMatrix(rows, [0, 0, 1, 1] * 5, enable_categorical=True)
+    trained = xgboost.train({"objective": "binary:logistic", "max_depth": 2, "nthread": 1}, train, 3)
+    return bytes(trained.save_raw(raw_format="ubj"))
+
+
+def metadata(**changes) -> str:
+    span = {"days": [DS], "rows": 20, "positives": 10, "base_rate": 0.5}
+    about = {
+        "status": "trained",
+        "target": "is_click",
+        "features": FEATURES,
+        "importance": {"item__ctr_15d": 0.9, "user__gender": 0.1},
+        "spans": {"train": span, "validation": span, "test": span},
+        "rounds": {"limit": 400, "best": 3},
+        "metrics": {"model": {"auc": 0.75}, "item_ctr": {"auc": 0.6}},
+    }
+    return json.dumps({**about, **changes}, sort_keys=True)
+
+
+def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
+    """Table -> contract, columns and rows (without ds)."""
+    scored = "score double, rank int"
+    sources = [("etrec_u2i", 0.5, 1), ("hot", 3.0, 1)]
+    return {
+        "rec_sln_demo_item_table_v1": (
+            "rec_sln_demo_item_table_v1",
+            "item_id bigint, duration double, title string, category string, author bigint, click_count bigint, "
+            "praise_count bigint, pub_time bigint",
+            [(i, 30.0, f"Title <{i}>", "food", 7, 3, 1, 1_700_000_000) for i in (1, 2, 3, 4)],
+        ),
+        "home_page_actions_daily": (
+            "actions_daily",
+            "user_id string, item_id string, event string, cnt bigint, value_micros bigint, last_time bigint",
+            [("1", "1", "expr", 3, 0, 100), ("1", "1", "click", 1, 9, 101), ("2", "2", "expr", 1, 0, 90)],
+        ),
+        "home_page_user_features": (
+            "user_features",
+            "user_id string, user__history_days double, user__click_cnt_7d double, user__category_click_kv_15d string",
+            [("2", 15.0, None, None), ("1", 15.0, 4.0, "food:4")],
+        ),
+        "home_page_item_features": (
+            "item_features",
+            "item_id string, item__history_days double, item__ctr_15d double",
+            [("10", 15.0, 0.5), ("2", 15.0, 0.25), ("1", 15.0, 1 / 3)],
+        ),
+        "home_page_hot": (
+            "recall_hot",
+            f"group_key string, item_id string, {scored}",
+            [("-1", "2", 3.0, 1), ("-1", "1", 0.5, 2)],
+        ),
+        "home_page_hot_fallback": (
+            "recall_fallback",
+            "key string, item_ids string, count int",
+            [("-1", "2:hot_fallback:3.0,1:hot_fallback:0.5", 2)],
+        ),
+        "home_page_etrec_i2i": (
+            "recall_i2i",
+            f"trigger_item_id string, item_id string, {scored}",
+            [("1", "2", 0.5, 1), ("2", "3", 0.25, 2), ("2", "1", 0.5, 1), ("10", "1", 0.1, 1)],
+        ),
+        "home_page_etrec_u2i": (
+            "recall_u2i",
+            f"user_id string, item_id string, {scored}",
+            [("1", "3", 0.2, 2), ("1", "2", 0.5, 1), ("2", "1", 0.25, 1)],
+        ),
+        "home_page_rank_model": (
+            "rank_model",
+            "status string, booster binary, metadata string",
+            [("trained", booster(), metadata())],
+        ),
+        "home_page_recommendations": (
+            "recommendations",
+            "user_id string, item_id string, score double, rank int, "
+            "sources array<struct<recall:string,score:double,rank:int>>, scored_by string",
+            [
+                ("2", "1", 0.25, 1, sources, ds),
+                ("1", "3", 0.125, 2, sources[:1], ds),
+                ("1", "2", 0.75, 1, sources, ds),
+                ("ü-3", "2", 0.5, 1, sources[1:], ds),
+            ],
+        ),
+        "home_page_evaluation": (
+            "evaluation",
+            "subject string, measure string, k int, value double, n bigint",
+            [
+                ("ranking", "auc", 0, 0.731, 4),
+                ("ranking:item_ctr", "auc", 0, 0.6, 4),
+                ("ranking", "gauc", 0, None, 0),
+                ("list", "hit_rate", 10, 0.5, 2),
+                ("recall:etrec_u2i", "hit_rate", 10, 0.25, 2),
+                ("popularity", "hit_rate", 10, 0.125, 2),
+            ],
+        ),
+    }
+
+
+def write_table(spark, table: str, contract: str, columns: str, rows: list[tuple], ds: str = DS) -> None:
+    frame = spark.createDataFrame([(*row, ds) for row in rows], f"{columns}, ds string")
+    write_days(frame, table, [ds], contract)
+
+
+def write_day(spark, ds: str = DS, **rows: list[tuple]) -> None:
+    """Every table of the day; `rows` replaces those of a table, named without its scenario."""
+    for table, (contract, columns, usual) in day(ds).items():
+        write_table(spark, table, contract, columns, rows.get(table.removeprefix("home_page_"), usual), ds)

@@ -1,0 +1,124 @@
+"""The order of writing: whatever dies where, readers see a whole bundle."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from jobs.lib.object_store import open_store
+from jobs.publish.bundle import entry, latest, verify
+from jobs.publish.release import open_staging, release
+
+DS = "20261121"
+
+
+class Killed(BaseException):
+    pass
+
+
+def publish(store, text: bytes, ds: str = DS, **options) -> str:
+    """A bundle of one staged and two small objects."""
+    staging = open_staging(store, ds)
+    store.put(f"{staging}/recall/hot/part-00000.bin", text)
+    staged = [entry("recall/hot/part-00000.bin", text)]
+    small = {"model/none.json": b"{}\n", "report/index.html": b"<p>" + text}
+    return release(store, staging, staged, small, {"scenario": "s", "ds": ds}, **options)[0]
+
+
+def dying_at(store, step: int):
+    """The store, which dies at the n-th change that it is asked for from now on."""
+    asked, one_by_one = [], threading.Lock()
+
+    def dying(do):
+        def change(*arguments):
+            with one_by_one:
+                asked.append(do)
+                if len(asked) >= step:
+                    raise Killed
+                return do(*arguments)
+
+        return change
+
+    for name in ("put", "move", "swap", "delete"):
+        setattr(store, name, dying(getattr(store, name)))
+    return store
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_run_that_dies_moves_no_reader_and_the_next_completes(store_url, step):
+    store = open_store(store_url)
+    publish(store, b"old")
+    before = latest(store_url)
+    with pytest.raises(Killed):  # put staged, move, put, put, put manifest, swap
+        publish(dying_at(open_store(store_url), step), b"new")
+    assert latest(store_url) == before
+    assert verify(store_url) == []
+    folder = publish(store, b"new")
+    assert verify(f"{store_url}/{folder}") == verify(store_url) == []
+    assert latest(store_url)["manifest"] == f"{folder}/manifest.json"
+    assert store.list("_staging/") == []
+
+
+def noting(do, keys: list[str]):
+    def change(key, *rest):
+        keys.append(key)
+        return do(key, *rest)
+
+    return change
+
+
+def test_the_same_again_changes_nothing_but_staging(store_url):
+    store = open_store(store_url)
+    folder = publish(store, b"same")
+    changed = []
+    again = open_store(store_url)
+    for name in ("put", "move", "swap", "delete"):
+        setattr(again, name, noting(getattr(again, name), changed))
+    assert publish(again, b"same") == folder
+    assert [key for key in changed if not key.startswith("_staging/")] == []
+
+
+def test_what_is_broken_is_mended_and_what_is_foreign_removed(store_url):
+    store = open_store(store_url)
+    folder = publish(store, b"same")
+    store.put(f"{folder}/recall/hot/part-00000.bin", b"tampered")
+    store.put(f"{folder}/manifest.json", b"{}")
+    store.delete(f"{folder}/model/none.json")
+    store.put(f"{folder}/stray", b"")
+    assert publish(store, b"same") == folder
+    assert verify(f"{store_url}/{folder}") == []
+
+
+def test_readers_never_go_back_a_day_unless_asked(store_url):
+    store = open_store(store_url)
+    publish(store, b"today")
+    folder = publish(store, b"yesterday", "20261120")
+    assert verify(f"{store_url}/{folder}") == []
+    assert latest(store_url)["ds"] == DS
+    publish(store, b"yesterday", "20261120", back=True)
+    assert latest(store_url)["ds"] == "20261120"
+    publish(store, b"today")
+    assert latest(store_url)["ds"] == DS
+
+
+def test_a_day_may_move_to_a_new_version_and_back(store_url):
+    store = open_store(store_url)
+    first = publish(store, b"1")
+    second = publish(store, b"2")
+    assert first != second and latest(store_url)["manifest"].startswith(second)
+    assert publish(store, b"1") == first and latest(store_url)["manifest"].startswith(first)
+    assert verify(f"{store_url}/{first}") == verify(f"{store_url}/{second}") == []
+
+
+def test_days_published_at_once_leave_the_pointer_at_the_last_of_them(store_url):
+    days = [f"202611{day}" for day in range(11, 17)]
+    threads = [threading.Thread(target=publish, args=(open_store(store_url), ds.encode(), ds)) for ds in days]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert latest(store_url)["ds"] == days[-1]
+    manifests = [key for key in open_store(store_url).list() if key.endswith("/manifest.json")]
+    assert len(manifests) == len(days)
+    assert [problem for key in manifests for problem in verify(f"{store_url}/{key}")] == []
