@@ -27,8 +27,8 @@ FORBIDDEN = {
 
 def main() -> int:
     checks = {
-        "ruff check": lambda: run(*RUFF, "check", "--quiet", "."),
-        "ruff format": lambda: run(*RUFF, "format", "--check", "--quiet", "."),
+        "ruff check": lambda: run(*RUFF, "check", "--quiet", "--output-format=concise", "."),
+        "ruff format": lambda: run(*RUFF, "format", "--check", "--quiet", "--output-format=concise", "."),
         "shell scripts parse": shell_scripts,
         "docker-compose.yml": compose,
         "nothing forbidden in tracked files": forbidden,

@@ -86,7 +86,7 @@ install_packages() {
     local uv tries=0
     uv=$(uv_command)
     rm -f "$share/project.done"
-    say "installing $(grep -c '==' requirements.lock) packages of requirements.lock with ${uv:+uv}${uv:-pip}"
+    say "installing $(grep -c '==' requirements.lock) packages of requirements.lock with $([ -n "$uv" ] && echo uv || echo pip)"
     until visibly install_locked "$uv"; do
         tries=$((tries + 1))
         [ "$tries" -lt 3 ] || fail "packages of requirements.lock could not be installed, see above"

@@ -30,18 +30,17 @@ EXCLUDED = (
 def main() -> None:
     """Leave exactly the listed jars in TARGET."""
     wanted = listed_jars(LIST.read_text())
-    if all(is_intact(TARGET / file_name(jar), sha256) for jar, sha256 in wanted.items()):
-        remove_others(wanted)
-        return
-    fetch(list(wanted))
-    for jar, sha256 in wanted.items():
-        if not is_intact(PARTS / "jars" / file_name(jar), sha256):
-            shutil.rmtree(PARTS)
-            stop(f"{jar} was fetched, but has not the sha256 that {LIST.name} lists; nothing of it is used")
-    TARGET.mkdir(parents=True, exist_ok=True)
-    for jar in wanted:
-        (PARTS / "jars" / file_name(jar)).replace(TARGET / file_name(jar))
-    shutil.rmtree(PARTS)
+    missing = [jar for jar in wanted if not is_intact(TARGET / file_name(jar), wanted[jar])]
+    if missing:
+        fetch(missing)
+        for jar in missing:
+            if not is_intact(PARTS / "jars" / file_name(jar), wanted[jar]):
+                shutil.rmtree(PARTS)
+                stop(f"{jar} was fetched, but has not the sha256 that {LIST.name} lists; nothing of it is used")
+        TARGET.mkdir(parents=True, exist_ok=True)
+        for jar in missing:
+            (PARTS / "jars" / file_name(jar)).replace(TARGET / file_name(jar))
+        shutil.rmtree(PARTS)
     remove_others(wanted)
 
 

@@ -1,26 +1,24 @@
 """Demo data: users, items and behavior of a made-up feed, with something to learn (planted) or nothing (random).
 
 Grain: user table (ds, user_id), item table (ds, item_id), both full daily snapshots; behavior one row per event.
-The world itself (tastes, exposure, click probability) is in demo_world.py and demo_day.py; here it becomes tables.
-Columns are those of the PAI-Rec tutorial's rec_sln_demo_* tables.
+The world (tastes, exposure, click probability) is in demo_world.py and demo_day.py, its rows in demo_rows.py; here they
+become tables. Columns are those of the PAI-Rec tutorial's rec_sln_demo_* tables.
 
 Every row is a function of (params, ds): nothing is read back. Item click_count and praise_count are the clicks and
 praises since publication that the generator itself makes, found by replaying the (at most 90) days an item has been on
 offer; so they agree with the behavior table wherever that table has the days.
 """
+
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from jobs.data import demo_day, demo_world
-from jobs.data.demo_titles import CATEGORIES, CITIES, titles
-from jobs.lib.days import add_days, day_number, from_day_number
+from jobs.data import demo_day, demo_rows, demo_world
+from jobs.lib.days import day_number
 from jobs.lib.demo_params import DemoParams, from_environment
 from jobs.lib.spark import F, Window
 
@@ -34,11 +32,6 @@ USER_TABLE = "rec_sln_demo_user_table_v1"
 ITEM_TABLE = "rec_sln_demo_item_table_v1"
 BEHAVIOR_TABLE = "rec_sln_demo_behavior_table_v1"
 
-_EVENTS = ("expr", "click", "praise")
-_NET_TYPES = ("wifi", "5g", "4g")
-_EXPERIMENTS = ("base", "variant")
-_MAX_DELAY_SEC, _MAX_PLAYTIME_SEC = 240, 7200
-
 
 def behavior(session: SparkSession, params: DemoParams, days: list[str], timezone: str) -> DataFrame:
     """The events of these days. playtime (seconds) is on clicks; expr and praise rows have 0."""
@@ -48,7 +41,7 @@ def behavior(session: SparkSession, params: DemoParams, days: list[str], timezon
     )
 
     def batch(day: int, chunk: int) -> pa.RecordBatch:
-        return _events_of(params, day, chunk, timezone)
+        return demo_rows.events_batch(params, day, chunk, timezone)
 
     return _by_chunk(session, params, sorted(map(day_number, days)), batch, schema)
 
@@ -61,7 +54,7 @@ def items(session: SparkSession, params: DemoParams, days: list[str], timezone: 
 
     def batch(day: int, chunk: int) -> pa.RecordBatch:
         ids, clicks, praises = demo_day.click_totals(params, day, chunk)
-        return _record_batch(id=ids, day=np.full(len(ids), day), first=clicks, second=praises)
+        return demo_rows.record_batch(id=ids, day=np.full(len(ids), day), first=clicks, second=praises)
 
     totals = _by_chunk(session, params, replayed, batch, "id bigint, day bigint, first bigint, second bigint")
     alive = _grid(session, numbers, [demo_world.items_alive(params, day) for day in numbers])
@@ -71,7 +64,7 @@ def items(session: SparkSession, params: DemoParams, days: list[str], timezone: 
     )
 
     def described(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return (_items_of(params, batch, timezone) for batch in batches)
+        return (demo_rows.items_batch(params, batch, timezone) for batch in batches)
 
     return _running(alive, totals).mapInArrow(described, schema)
 
@@ -86,7 +79,7 @@ def users(session: SparkSession, params: DemoParams, days: list[str], timezone: 
         for batch in batches:
             made = demo_world.items_of(params, batch["id"].to_numpy())
             one = np.ones(len(made.ids), dtype=np.int64)
-            yield _record_batch(id=made.author, day=made.joined, first=one, second=one)
+            yield demo_rows.record_batch(id=made.author, day=made.joined, first=one, second=one)
 
     made = session.range(int(first), int(last) + 1)
     totals = made.mapInArrow(authored, "id bigint, day bigint, first bigint, second bigint")
@@ -97,7 +90,7 @@ def users(session: SparkSession, params: DemoParams, days: list[str], timezone: 
     )
 
     def described(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return (_users_of(params, batch, timezone) for batch in batches)
+        return (demo_rows.users_batch(params, batch, timezone) for batch in batches)
 
     return _running(alive, totals).mapInArrow(described, schema)
 
@@ -132,77 +125,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def best_auc(days: list[str], solution: Solution, node: Node | None = None) -> tuple[float, int]:
     """The best AUC that any model can be expected to reach on these days' impressions, and their number."""
     return demo_day.best_auc(params_of(solution, node), days)
-
-
-def _events_of(params: DemoParams, day: int, chunk: int, timezone: str) -> pa.RecordBatch:
-    """All events of one chunk of requests: first every expr, then the clicks, then the praises."""
-    shown = demo_day.impressions(params, day, chunk)
-    rng, n = shown.rng, len(shown.item)
-    first_of_request = np.searchsorted(shown.request, shown.request)
-    slot = np.arange(n) - first_of_request
-    start, length = _day_bounds(day, timezone)
-    expr_time = start + shown.second * length // demo_world.DAY_SEC + 2 * (slot // 4)
-    click_time = expr_time + 1 + np.minimum(rng.exponential(20, n), _MAX_DELAY_SEC).astype(np.int64)
-    praise_time = click_time + 1 + np.minimum(rng.exponential(30, n), _MAX_DELAY_SEC).astype(np.int64)
-    tail = np.exp(0.9 * demo_world.bell(rng.random(n)))
-    if params.mode == "planted":
-        tail = tail * shown.items.duration[shown.item] / 30 * np.exp(shown.probability)
-    playtime = np.round(np.clip(15 * tail, 0.5, _MAX_PLAYTIME_SEC), 1)
-
-    clicks, praises = np.nonzero(shown.is_click)[0], np.nonzero(shown.is_praise)[0]
-    rows = np.concatenate([np.arange(n), clicks, praises])
-    event = np.repeat([0, 1, 2], [n, len(clicks), len(praises)])
-    times = np.concatenate([expr_time, click_time[clicks], praise_time[praises]])
-    played = np.where(event == 1, playtime[rows], 0.0)
-    request = shown.request[rows]
-    user_ids = shown.users.ids[shown.user[rows]]
-    net = np.searchsorted([0.62, 0.9], demo_world.uniform(params.seed, "net", (day << 32) + request))
-    ds = from_day_number(day)
-    return _record_batch(
-        request_id=_words([f"{ds}-{r:07d}" for r in range(request[0], request.max() + 1)], request - request[0]),
-        user_id=_text(user_ids),
-        exp_id=_words(_EXPERIMENTS, (demo_world.uniform(params.seed, "experiment", user_ids) < 0.5).astype(int)),
-        page=_words(demo_world.PAGES, shown.page[rows]),
-        net_type=_words(_NET_TYPES, net),
-        event_time=times,
-        item_id=_text(shown.items.ids[shown.item[rows]]),
-        event=_words(_EVENTS, event),
-        playtime=played,
-        ds=_words([ds], np.zeros(len(rows), dtype=int)),
-    )
-
-
-def _items_of(params: DemoParams, running: pa.RecordBatch, timezone: str) -> pa.RecordBatch:
-    described = demo_world.items_of(params, running["id"].to_numpy())
-    return _record_batch(
-        item_id=described.ids,
-        duration=described.duration,
-        title=titles(described.title_draw, described.topic),
-        category=_words(CATEGORIES, described.category),
-        author=described.author,
-        click_count=running["first"],
-        praise_count=running["second"],
-        pub_time=_unix_seconds(described.joined, described.joined_sec, timezone),
-        ds=_ds(running["day"]),
-    )
-
-
-def _users_of(params: DemoParams, running: pa.RecordBatch, timezone: str) -> pa.RecordBatch:
-    ids = running["id"].to_numpy()
-    described = demo_world.users_of(params, ids)
-    follows, followers, tags = demo_world.public_profile(params, described, running["day"].to_numpy())
-    return _record_batch(
-        user_id=ids,
-        gender=_words(demo_world.GENDERS, described.gender),
-        age=described.age,
-        city=_words(CITIES, described.city),
-        item_cnt=running["first"],
-        follow_cnt=follows,
-        follower_cnt=followers,
-        register_time=_unix_seconds(described.joined, described.joined_sec, timezone),
-        tags=tags,
-        ds=_ds(running["day"]),
-    )
 
 
 def _by_chunk(session: SparkSession, params: DemoParams, numbers: list[int], batch, schema: str) -> DataFrame:
@@ -240,39 +162,3 @@ def _running(alive: DataFrame, totals: DataFrame) -> DataFrame:
         "id", "day", "is_asked", F.sum("first").over(up_to).alias("first"), F.sum("second").over(up_to).alias("second")
     )
     return summed.where("is_asked").select("id", "day", "first", "second")
-
-
-def _day_bounds(day: int, timezone: str) -> tuple[int, int]:
-    """Unix second at which a local day begins, and its length in seconds (23 or 25 hours where clocks change)."""
-    zone, ds = ZoneInfo(timezone), from_day_number(day)
-    start, end = (int(datetime.strptime(d, "%Y%m%d").replace(tzinfo=zone).timestamp()) for d in (ds, add_days(ds, 1)))
-    return start, end - start
-
-
-def _unix_seconds(days: np.ndarray, seconds: np.ndarray, timezone: str) -> np.ndarray:
-    known, position = np.unique(days, return_inverse=True)
-    bounds = np.array([_day_bounds(int(day), timezone) for day in known], dtype=np.int64).reshape(-1, 2)
-    return bounds[position, 0] + seconds * bounds[position, 1] // demo_world.DAY_SEC
-
-
-def _ds(day: pa.Array) -> pa.Array:
-    known, position = np.unique(day.to_numpy(), return_inverse=True)
-    return _words([from_day_number(int(number)) for number in known], position)
-
-
-def _words(words: Iterable[str], position: np.ndarray) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(list(words), pa.string()).take(pa.array(position))
-
-
-def _text(numbers: np.ndarray) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(numbers).cast(pa.string())
-
-
-def _record_batch(**columns) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})

@@ -1,8 +1,9 @@
 """What happens on a day of the demo world: requests, what is shown, what is clicked. Pure numpy.
 
-A day is cut into chunks of CHUNK requests, each with its own random stream keyed by (seed, day, chunk): so a day comes out
-the same alone, within a range and however chunks are spread over tasks, and memory is that of one chunk.
+A day is cut into chunks of CHUNK requests, each with its own random stream keyed by (seed, day, chunk): so a day comes
+out the same alone, within a range and however chunks are spread over tasks, and memory is that of one chunk.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -178,9 +179,7 @@ def _slate(
     return np.where(usable & (np.cumsum(usable, axis=1) <= wanted[:, None]), picked, -1)
 
 
-def _by_taste(
-    world: _Day, users: Users, row_user: np.ndarray, draw: np.ndarray, topic_draw: np.ndarray
-) -> np.ndarray:
+def _by_taste(world: _Day, users: Users, row_user: np.ndarray, draw: np.ndarray, topic_draw: np.ndarray) -> np.ndarray:
     """A topic by the user's taste, then an item of it by popularity: positions of items."""
     liking = np.where(world.is_topic, np.exp(2.0 * users.taste), 0.0)
     cumulative = np.cumsum(liking, axis=1)
@@ -208,14 +207,12 @@ def click_totals(params: DemoParams, day: int, chunk: int) -> tuple[np.ndarray, 
 def best_auc(params: DemoParams, days: list[str]) -> tuple[float, int]:
     """The AUC of the true click probability on the impressions of these days, and how many there are.
 
-    Recomputed from the generator, so it is nowhere in the tables. No model can be expected to do better. NaN without both
-    clicks and non-clicks.
+    Recomputed from the generator, so it is nowhere in the tables. No model can be expected to do better. NaN without
+    both clicks and non-clicks.
     """
     check_days(params, days)
     drawn = [
-        impressions(params, day, chunk)
-        for day in map(day_number, days)
-        for chunk in range(chunks_on(params, day))
+        impressions(params, day, chunk) for day in map(day_number, days) for chunk in range(chunks_on(params, day))
     ]
     probability = np.concatenate([shown.probability for shown in drawn])
     return auc(probability, np.concatenate([shown.is_click for shown in drawn])), len(probability)

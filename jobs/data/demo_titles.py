@@ -1,4 +1,5 @@
 """Words of the made-up world: categories with their topics, cities, and readable titles."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -24,16 +25,16 @@ CITIES = (
     "Shanghai", "Beijing", "Guangzhou", "Shenzhen", "Chengdu", "Hangzhou", "Wuhan", "Xi'an", "Nanjing", "Chongqing",
 )  # fmt: skip
 
-_ADJECTIVES = tuple(
+_ADJECTIVES = (
     "Quiet Golden Hidden Little Silver Paper Distant Early Borrowed Crooked Gentle Open Northern Second Velvet Wild "
-    "Hollow Bright Patient Secret Slow Copper Lucky Winter Summer Midnight Honest Broken Endless Green Painted Stray".split()
+    "Hollow Bright Patient Secret Slow Copper Lucky Winter Summer Midnight Honest Broken Endless Green Painted Stray"
 )
-_NOUNS = tuple(
+_NOUNS = (
     "Harbor Lantern Orchard Bridge River Corner Window Garden Market Station Rooftop Valley Kitchen Notebook Compass "
     "Meadow Island Workshop Staircase Courtyard Signal Kettle Feather Mirror Ladder Postcard Engine Thread Pocket Echo "
-    "Railway Umbrella".split()
+    "Railway Umbrella"
 )
-_LEADS = np.array([f"{adjective} {noun}" for adjective in _ADJECTIVES for noun in _NOUNS], dtype=object)
+_LEADS = np.array([f"{adjective} {noun}" for adjective in _ADJECTIVES.split() for noun in _NOUNS.split()], dtype=object)
 
 
 def titles(draw: np.ndarray, topics: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ What there is to learn: a user likes some categories more (partly told by gender
 topics (told only by what they do); items have a quality, authors an appeal; long items suit older users; page and hour
 matter a little. `click_probability` is the one place where these become a click.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -211,7 +212,13 @@ def public_profile(params: DemoParams, users: Users, day: np.ndarray) -> tuple[n
 
 
 def click_probability(
-    params: DemoParams, users: Users, user: np.ndarray, items: Items, item: np.ndarray, page: np.ndarray, hour: np.ndarray
+    params: DemoParams,
+    users: Users,
+    user: np.ndarray,
+    items: Items,
+    item: np.ndarray,
+    page: np.ndarray,
+    hour: np.ndarray,
 ) -> np.ndarray:
     """The true probability of a click on each impression: what no model can beat.
 

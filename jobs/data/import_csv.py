@@ -1,8 +1,8 @@
 """Import a folder of delimited files, described by a registration, as the tables <name>_behavior, _item and _user.
 
-Grain: behavior one row per event; item and user one row per id, one undated snapshot kept under the day before the first
-behavior. Rows read = rows kept + rows refused: a row that cannot be read is refused by file, column and reason, never
-mended. What each row becomes is in import_rows.py.
+Grain: behavior one row per event; item and user one row per id, one undated snapshot kept under the day before the
+first behavior. Rows read = rows kept + rows refused: a row that cannot be read is refused by file, column and reason,
+never mended. What each row becomes is in import_rows.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.data import import_rows
-from jobs.data.registration import File, Registration, load_registration
+from jobs.data.registered_files import File
+from jobs.data.registration import Registration, load_registration
 from jobs.lib.days import add_days, day_number, day_range
 from jobs.lib.errors import RecflowError
 from jobs.lib.spark import F, Window
@@ -43,7 +44,8 @@ class Refusal:
 
     def __str__(self) -> str:
         shown = ", ".join("nothing" if e is None else repr(e) for e in self.examples)
-        return f"{self.rows:,} refused: {self.column} {self.reason} ({shown}{', …' if self.rows > len(self.examples) else ''})"
+        more = ", …" if self.rows > len(self.examples) else ""
+        return f"{self.rows:,} refused: {self.column} {self.reason} ({shown}{more})"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Rows of a registered file as rows of the canonical tables: pure transforms, columns named by role.
 
-Every value is a string at first. A value that cannot be read makes its row refused: `refusal` is a struct of column, reason
-and value (NULL: the row is kept). The first problem of a row is the one that counts.
+Every value is a string at first. A value that cannot be read makes its row refused: `refusal` is a struct of column,
+reason and value (NULL: the row is kept). The first problem of a row is the one that counts.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.data.registration import BehaviorFile, File, Registration
+from jobs.data.registered_files import BehaviorFile, File
+from jobs.data.registration import Registration
 from jobs.lib.spark import F, Window
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def behavior_rows(raw: DataFrame, registration: Registration) -> DataFrame:
     spec = registration.files.behavior
     roles, source = spec.roles, spec.event
     time = _time(roles.event_time, spec.time_format, registration.timezone)
-    columns = {"user_id": _text(roles.user_id), "event_time": time}
+    columns = {"user_id": _text(roles.user_id), "event_time": F.when(_is_plausible(time), time)}
     refusals = [_ragged(), _empty(roles.user_id), _unread_time(roles.event_time, time, is_required=True)]
     if roles.item_id:
         columns["item_id"] = _text(roles.item_id)
@@ -47,7 +48,12 @@ def behavior_rows(raw: DataFrame, registration: Registration) -> DataFrame:
         columns["tokens"] = tokens
         refusals += [
             _empty(source.impression_list.column),
-            _refusal(F.size(bad) > 0, source.impression_list.column, "is not a list of item-0 and item-1", F.get(bad, F.lit(0))),
+            _refusal(
+                F.size(bad) > 0,
+                source.impression_list.column,
+                "is not a list of item-0 and item-1",
+                F.get(bad, F.lit(0)),
+            ),
         ]
     elif source.rating:
         columns["rating"] = _number(source.rating.column)
@@ -59,7 +65,12 @@ def behavior_rows(raw: DataFrame, registration: Registration) -> DataFrame:
         allowed = ", ".join(names)
         refusals += [
             _empty(source.column),
-            _refusal(columns["event"].isNull(), source.column, f"is not a declared event ({allowed})", F.col(f"`{source.column}`")),
+            _refusal(
+                columns["event"].isNull(),
+                source.column,
+                f"is not a declared event ({allowed})",
+                F.col(f"`{source.column}`"),
+            ),
         ]
     else:
         columns["event"] = F.lit(source.constant)
@@ -75,16 +86,29 @@ def events_of(kept: DataFrame, registration: Registration) -> DataFrame:
     if source.impression_list:
         shown, clicked = source.impression_list.shown, source.impression_list.clicked
         tokens = kept.withColumn("token", F.explode("tokens"))
-        both = F.when(F.col("token").endswith("-1"), F.array(F.lit(shown), F.lit(clicked))).otherwise(F.array(F.lit(shown)))
-        kept = tokens.select("*", F.expr("left(token, length(token) - 2)").alias("item_id"), F.explode(both).alias("event"))
+        both = F.when(F.col("token").endswith("-1"), F.array(F.lit(shown), F.lit(clicked))).otherwise(
+            F.array(F.lit(shown))
+        )
+        kept = tokens.select(
+            "*", F.expr("left(token, length(token) - 2)").alias("item_id"), F.explode(both).alias("event")
+        )
     elif source.rating:
         kept = _rating_events(kept, spec)
-    columns = ["request_id", "user_id", "item_id", "event", "event_time", "value", "scene", *spec.attributes("categorical")]
+    columns = [
+        "request_id",
+        "user_id",
+        "item_id",
+        "event",
+        "event_time",
+        "value",
+        "scene",
+        *spec.attributes("categorical"),
+    ]
     return kept.select(*[c for c in columns if c in kept.columns], "ds")
 
 
 def _rating_events(kept: DataFrame, spec: BehaviorFile) -> DataFrame:
-    """Exposure (where declared) and positive of each rating. The value stays with one of them, or it would count twice."""
+    """Exposure (where declared) and positive of each rating. The value stays with one, or it would count twice."""
     rating = spec.event.rating
     positive = F.when(F.col("rating") >= rating.at_least, F.lit(rating.positive))
     events = F.array_compact(F.array(*([F.lit(rating.exposure)] if rating.exposure else []), positive))
@@ -95,7 +119,7 @@ def _rating_events(kept: DataFrame, spec: BehaviorFile) -> DataFrame:
 
 
 def snapshot_rows(raw: DataFrame, spec: File, kind: str, timezone: str) -> DataFrame:
-    """One row per line of an item or user file: role-named columns and `refusal`. Of rows with the same id one is kept."""
+    """One row per line of an item or user file: role-named columns and `refusal`. Of rows with one id one is kept."""
     columns: dict[str, Column] = {}
     refusals = [_ragged()]
     key = f"{kind}_id"
@@ -157,7 +181,9 @@ def _unquoted(pattern: str) -> str:
 
 
 def _ragged() -> Column:
-    return _refusal(F.col("_corrupt").isNotNull(), "line", "has another number of columns than the file", F.col("_corrupt"))
+    return _refusal(
+        F.col("_corrupt").isNotNull(), "line", "has another number of columns than the file", F.col("_corrupt")
+    )
 
 
 def _empty(column: str) -> Column:
@@ -167,21 +193,28 @@ def _empty(column: str) -> Column:
 def _unread_number(column: str) -> Column:
     number = _number(column)
     is_finite = ~F.isnan(number) & (F.abs(number) != F.lit(float("inf")))
-    return _refusal(_text(column).isNotNull() & ~F.coalesce(is_finite, F.lit(False)), column, "is not a number", _text(column))
+    return _refusal(
+        _text(column).isNotNull() & ~F.coalesce(is_finite, F.lit(False)), column, "is not a number", _text(column)
+    )
 
 
 def _unread_time(column: str, time: Column, is_required: bool) -> Column:
     text = _text(column)
     unread = _refusal(text.isNotNull() & time.isNull(), column, "is not a time in the declared format", text)
-    outside = (time < _FIRST_YEAR_SEC) | (time >= _LAST_YEAR_SEC)
-    implausible = _refusal(outside, column, "is not a time from 1970 to 2099", text)
+    implausible = _refusal(~_is_plausible(time), column, "is not a time from 1970 to 2099", text)
     return F.coalesce(*([_empty(column)] if is_required else []), unread, implausible)
+
+
+def _is_plausible(time: Column) -> Column:
+    return (time >= _FIRST_YEAR_SEC) & (time < _LAST_YEAR_SEC)
 
 
 def _refusal(condition: Column, column: str, reason: str, value: Column) -> Column:
     """A struct where the condition holds (an unknown condition does not), NULL elsewhere."""
     told = F.struct(
-        F.lit(column).alias("column"), F.lit(reason).alias("reason"), F.substring(value, 1, _EXAMPLE_LENGTH).alias("value")
+        F.lit(column).alias("column"),
+        F.lit(reason).alias("reason"),
+        F.substring(value, 1, _EXAMPLE_LENGTH).alias("value"),
     )
     return F.when(condition, told)
 

@@ -110,8 +110,8 @@ class Airflow:
         task = failed[0]
         path = f"dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances/{task['task_id']}"
         lines = self._call("GET", f"{path}/logs/{task['try_number']}")["content"]
-        reasons = [detail["exc_value"] for line in lines for detail in line.get("error_detail") or []]
-        reason = f": {reasons[-1]}" if reasons else ""
+        reasons = [line["error_detail"][0]["exc_value"] for line in lines if line.get("error_detail")]
+        reason = f": {reasons[0]}" if reasons else ""
         page = f"{self.address}/dags/{dag_id}/runs/{run_id}/tasks/{task['task_id']}"
         return f"{dag_id} ds={ds} failed at {task['task_id']}{reason} (log: {page})"
 

@@ -2,6 +2,7 @@
 
 Spark-free, so that the solution loader can import it.
 """
+
 from __future__ import annotations
 
 import os
@@ -27,7 +28,9 @@ class DemoParams(BaseModel):
 
     users: int = Field(2000, ge=50, le=5_000_000, description="accounts in the user table of any ds")
     items: int = Field(1000, ge=50, le=1_000_000, description="items on offer, so rows of the item table of any ds")
-    requests_per_day: int = Field(1500, ge=1, le=10_000_000, description="on an average day; about ten impressions each")
+    requests_per_day: int = Field(
+        1500, ge=1, le=10_000_000, description="on an average day; about ten impressions each"
+    )
     mode: Literal["planted", "random"] = Field("planted", description="random: clicks are independent of everything")
     seed: int = Field(2026, ge=0, lt=2**63)
     epoch: str = Field("20250101", pattern=r"^\d{8}$", description="first ds there can be; ids are counted from it")

@@ -55,9 +55,11 @@ def serve(path: Path, runner: Callable[..., None], idle_sec: float) -> None:
             if select.select([listener], [], [], idle_sec)[0]:
                 connection, _ = listener.accept()
                 with connection:
-                    if not _serve_one(connection, runner):
-                        idle_sec = 0.0  # asked to stop: nothing new is awaited
-                continue
+                    if _serve_one(connection, runner):
+                        continue
+                with locked(path.parent):
+                    path.unlink(missing_ok=True)  # who waits in the backlog finds the next driver
+                    return
             with locked(path.parent):  # clients connect under this lock: whoever came meanwhile is still served
                 if not select.select([listener], [], [], 0)[0]:
                     path.unlink(missing_ok=True)
@@ -65,7 +67,7 @@ def serve(path: Path, runner: Callable[..., None], idle_sec: float) -> None:
 
 
 def _serve_one(connection: socket.socket, runner: Callable[..., None]) -> bool:
-    """Run one client's job. False when the client asks to stop."""
+    """Run one client's job. False when this driver must end: it was asked to, or its session may be broken."""
     line = connection.makefile("rb").readline()
     request = json.loads(line or b"{}")
     if "stop" in request:
@@ -82,12 +84,12 @@ def _serve_one(connection: socket.socket, runner: Callable[..., None]) -> bool:
             runner(request["name"], request["days"], request["solution"])
         except RecflowError as error:
             answer = {"error": str(error), "kind": type(error).__name__, "readable": True}
-        except BaseException as error:
+        except BaseException as error:  # out of memory, say: the next try gets a driver that has not seen it
             output.write(traceback.format_exc())
             answer = {"error": f"{type(error).__name__}: {error}", "kind": "JobError", "readable": False}
     done.set()
     output.send(answer)
-    return True
+    return answer.get("readable", True)
 
 
 def _exit_with_client(connection: socket.socket, done: threading.Event) -> None:

@@ -1,8 +1,7 @@
 """Publishes a day's lists, recalls, features, model and report as one bundle, and lets readers follow it.
 
 Makes no table. Grain: one bundle per (scenario, ds, content).
-Layout: jobs/publish/bundle.py; what keeps readers safe: jobs/publish/release.py. Raises MissingPartition naming table and
-ds when a table of the day is not there; nothing is published then.
+What a bundle is stands in jobs/publish/bundle.py, what keeps its readers safe in jobs/publish/release.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turns staged objects into a bundle that readers follow, so that nobody ever sees half of one. Free of Spark.
 
-Objects are written to a staging folder first, because the version is known only when all of them are. Then come, in this
-order: the objects in the bundle's folder, the manifest, `latest.json`. A run that dies in between leaves the pointer
-where it was; the next one makes up what is missing, and leaves alone what is there and right.
+Objects are written to a staging folder first, because the version is known only when all of them are. Then come, in
+this order: the objects in the bundle's folder, the manifest, `latest.json`. A run that dies in between leaves the
+pointer where it was; the next one makes up what is missing, and leaves alone what is there and right.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ def open_staging(store: Store, ds: str) -> str:
 
 
 def release(
-    store: Store, staging: str, staged: Sequence[Entry], small: dict[str, bytes], about: dict[str, Any], back: bool = False
+    store: Store,
+    staging: str,
+    staged: Sequence[Entry],
+    small: dict[str, bytes],
+    about: dict[str, Any],
+    back: bool = False,
 ) -> tuple[str, bool]:
     """The bundle's folder, and whether readers follow it now.
 

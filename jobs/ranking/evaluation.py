@@ -12,7 +12,6 @@ the items on offer).
 
 from __future__ import annotations
 
-import importlib
 import logging
 import math
 from functools import reduce
@@ -28,7 +27,7 @@ from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
 from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
 from jobs.ranking.rank_model import read_samples
-from jobs.recall.inputs import actions_of_window, offered_items
+from jobs.recall.inputs import actions_of_window, contract_of, offered_items
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -150,7 +149,7 @@ def _lists_judged(ds: str, solution: Solution) -> list[Figure]:
 def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, tuple[int, ...]]]:
     """Every list made at ds as (subject, user_id, item_id, rank)."""
     lists, ks = [], {}
-    tables = {f"recall:{r.name}": (solution.table(r.name), _contract(r.job), RECALL_KS) for r in solution.recalls}
+    tables = {f"recall:{r.name}": (solution.table(r.name), contract_of(r), RECALL_KS) for r in solution.recalls}
     tables["list"] = (solution.table("recommendations"), "recommendations", LIST_KS)
     for subject, (table, contract, lengths) in tables.items():
         if contract not in ("recall_u2i", "recall_hot", "recommendations"):
@@ -164,10 +163,6 @@ def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, t
         lists.append(listed.select(F.lit(subject).alias("subject"), "user_id", "item_id", "rank"))
         ks[subject] = lengths
     return lists, ks
-
-
-def _contract(job: str) -> str:
-    return importlib.import_module(f"jobs.recall.{job}").CONTRACT
 
 
 def _catalog(ds: str, solution: Solution) -> int:

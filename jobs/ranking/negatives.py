@@ -71,7 +71,7 @@ def offered_by_actions(actions: DataFrame, days: list[str], window_days: int) ->
     seen = actions.select("item_id", day.alias("day")).distinct()
     reach = F.sequence(F.greatest("day", F.lit(first)), F.least(F.col("day") + (window_days - 1), F.lit(last)))
     return (
-        seen.where(F.col("day") + window_days > first)
+        seen.where((F.col("day") + window_days > first) & (F.col("day") <= last))
         .select("item_id", F.explode(reach).alias("on"))
         .select(F.date_format(F.date_from_unix_date("on"), "yyyyMMdd").alias("ds"), "item_id")
         .distinct()

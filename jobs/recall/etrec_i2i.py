@@ -7,8 +7,8 @@ alpha, weight) and the PAI-Rec tutorial (30 training days). With Ui the users of
 - asymcosine (|Ui n Uj| / (|Ui|^alpha |Uj|^(1 - alpha)))^weight, i the trigger: not symmetric unless alpha is 0.5
 - wbcosine: sum over common users of 1 / ln(1 + |Iu|), over sqrt(|Ui| |Uj|). PAI does not publish it; this one is ours.
 
-An act is any event with a weight above 0 (or the `event` that the line names), counted once per user and item. Users with
-fewer than min_user_behavior or more than max_user_behavior items are left out of every figure, counted and logged.
+An act is any event with a weight above 0 (or the `event` that the line names), counted once per user and item. Users
+with fewer than min_user_behavior or more than max_user_behavior items are left out of every figure, and logged.
 
 The users' items are collected in coded form (4 bytes a pair), broadcast, and multiplied by blocks of items: each task
 needs about 30 bytes a pair and 200 MB for its block. Sums are of integers (1e-9 units for wbcosine), hence exact.
@@ -25,7 +25,6 @@ from pydantic import Field, model_validator
 from jobs.lib import tables
 from jobs.lib.errors import SolutionError
 from jobs.lib.solution import Node, RecallParams, Solution
-from jobs.lib.spark import F
 from jobs.recall import inputs
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Params(RecallParams):
     @model_validator(mode="after")
     def _some_users_remain(self) -> Params:
         if self.min_user_behavior > self.max_user_behavior:
-            raise ValueError(f"min_user_behavior {self.min_user_behavior} exceeds max_user_behavior {self.max_user_behavior}")
+            raise ValueError(f"min_user_behavior {self.min_user_behavior} is above max_user_behavior")
         return self
 
     @property
@@ -106,12 +105,11 @@ def _similar(shared, bounds: np.ndarray, params: Params, batches: Iterator[pa.Re
         triggers = np.repeat(np.arange(start, end), np.diff(common.indptr))
         score = _similarity(common.data, triggers, common.indices, actors, params)
         scores = sp.csr_matrix((score, common.indices, common.indptr), shape=common.shape)
-        itself = sp.csr_matrix((np.ones(end - start), np.arange(start, end), np.arange(end - start + 1)), shape=common.shape)
+        itself = sp.eye(end - start, len(users.items), start, format="csr")
         best = best_of_rows(scores, params.top_n, itself)
-        yield pa.RecordBatch.from_arrays(
-            [users.items.take(pa.array(best.row + start)), users.items.take(pa.array(best.column)), best.score, best.rank],
-            names=["trigger_item_id", "item_id", "score", "rank"],
-        )
+        trigger, item = (users.items.take(pa.array(codes)) for codes in (best.row + start, best.column))
+        names = ["trigger_item_id", "item_id", "score", "rank"]
+        yield pa.RecordBatch.from_arrays([trigger, item, pa.array(best.score), pa.array(best.rank)], names=names)
 
 
 def _user_weights(sizes: np.ndarray, params: Params) -> np.ndarray:
@@ -123,7 +121,9 @@ def _user_weights(sizes: np.ndarray, params: Params) -> np.ndarray:
     return np.repeat(np.rint(SCALE / np.log1p(sizes)).astype(np.int64), sizes)
 
 
-def _similarity(common: np.ndarray, trigger: np.ndarray, item: np.ndarray, users: np.ndarray, params: Params) -> np.ndarray:
+def _similarity(
+    common: np.ndarray, trigger: np.ndarray, item: np.ndarray, users: np.ndarray, params: Params
+) -> np.ndarray:
     """Scores from the summed weights of common users; trigger and item are codes, users the number of users by code."""
     import numpy as np
 

@@ -59,8 +59,8 @@ def _sql(node: ast.expr, depth: int) -> str:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels {_at(node)}")
     match node:
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
-            a, b = _sql(left, depth + 1), _sql(right, depth + 1)
-            return f"try_divide({a}, {b})" if isinstance(operator, ast.Div) else f"({a} {_OPERATORS[type(operator)]} {b})"
+            a, b, sign = _sql(left, depth + 1), _sql(right, depth + 1), _OPERATORS[type(operator)]
+            return f"try_divide({a}, {b})" if sign == "/" else f"({a} {sign} {b})"
         case ast.UnaryOp(ast.USub(), operand):
             return f"(- {_sql(operand, depth + 1)})"
         case ast.Constant(value) if type(value) in (int, float):
@@ -71,7 +71,10 @@ def _sql(node: ast.expr, depth: int) -> str:
             raise ValueError(f"unknown name {name!r} {_at(node)}; allowed: {', '.join(NAMES)}, <event>_uv, <event>_cnt")
         case ast.Call(ast.Name(name), arguments, keywords):
             return _call(name, arguments, keywords, node, depth)
-    raise ValueError(f"{ast.unparse(node)[:60]!r} {_at(node)} is not allowed; allowed: + - * / - numbers, names, functions")
+    shown = f"{ast.unparse(node)[:60]!r} {_at(node)}"
+    raise ValueError(
+        f"{shown} is not allowed; allowed: + - * /, numbers, {', '.join(NAMES)}, and {', '.join(FUNCTIONS)}"
+    )
 
 
 def _call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword], node: ast.expr, depth: int) -> str:
@@ -79,7 +82,7 @@ def _call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword], nod
         raise ValueError(f"unknown function {name!r} {_at(node)}; allowed: {', '.join(FUNCTIONS)}")
     wanted = FUNCTIONS[name]
     if keywords or (len(arguments) != wanted if wanted else len(arguments) < 2):
-        raise ValueError(f"{name} {_at(node)} takes {wanted or 'two or more'} plain argument{'' if wanted == 1 else 's'}")
+        raise ValueError(f"{name} {_at(node)} takes {wanted or 'two or more'} argument{'' if wanted == 1 else 's'}")
     return f"{name}({', '.join(_sql(argument, depth + 1) for argument in arguments)})"
 
 

@@ -63,7 +63,7 @@ def hot(actions: DataFrame, items: DataFrame | None, ds: str, solution: Solution
 
 
 def _aggregates(actions: DataFrame, solution: Solution, params: Params) -> DataFrame:
-    """Per item the DOUBLE aggregates that the formula names. First per user, so that distinct users are plain counts."""
+    """Per item the DOUBLE aggregates that the formula names. First per user: then distinct users are plain counts."""
     target = params.event or solution.target
     named = {"target_uv": target, "target_cnt": target, **event_aggregates(params.formula)}
     events = sorted({*named.values(), *([solution.impression] if solution.impression else [])})

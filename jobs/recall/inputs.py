@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from jobs.lib import roles, tables
 from jobs.lib.days import window
-from jobs.lib.solution import Solution
+from jobs.lib.solution import RecallParams, Solution
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def offered_items(solution: Solution, ds: str) -> DataFrame | None:
     """(item_id) on offer at ds, or None when nobody knows: no item table, or one that does not list everything."""
     config = solution.tables.item
     return snapshot_items(solution, ds).select("item_id") if config is not None and config.complete else None
+
+
+def contract_of(recall: RecallParams) -> str:
+    """The kind of table that a recall line makes: the name of its contract."""
+    return importlib.import_module(f"jobs.recall.{recall.job}").CONTRACT
 
 
 def for_each_day(days: list[str], build: Callable[[str], DataFrame]) -> DataFrame:

@@ -8,7 +8,7 @@ Item codes follow the byte order of item ids, the order in which Spark sorts str
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ import scipy.sparse as sp
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-PACKED = "ids array<string>, codes binary, ends binary, too_few bigint, too_many bigint"
+PACKED_USERS = "ids array<string>, codes binary, sizes binary, left_out binary"
+PACKED_SIMILARITIES = "trigger_ids array<string>, trigger_codes binary, ids array<string>, codes binary, scores binary"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Histories:
         return sp.csr_matrix((values, self.codes, self.ends), shape=(len(self.ends) - 1, len(self.items)))
 
 
-def coded(batches: Iterable[pa.RecordBatch], columns: list[str]) -> tuple[pa.Table, dict[str, tuple[pa.Array, np.ndarray]]]:
+def coded(batches: list[pa.RecordBatch], columns: list[str]) -> tuple[pa.Table, dict[str, tuple[pa.Array, np.ndarray]]]:
     """A partition as one table, and for each string column its distinct values in byte order with each row's code."""
     rows = pa.Table.from_batches(batches)
     result = {}
@@ -59,9 +60,9 @@ def coded(batches: Iterable[pa.RecordBatch], columns: list[str]) -> tuple[pa.Tab
 
 
 def pack_users(batches: Iterator[pa.RecordBatch], at_least: int, at_most: int) -> Iterator[pa.RecordBatch]:
-    """One row (PACKED) for a partition that holds every row of its users: their distinct items, coded."""
-    present = list(batches)
-    if not sum(batch.num_rows for batch in present):
+    """One row (PACKED_USERS) for a partition that holds every row of its users: their distinct items, coded."""
+    present = [batch for batch in batches if batch.num_rows]
+    if not present:
         return
     _, codes = coded(present, ["user_id", "item_id"])
     (users, user), (items, item) = codes["user_id"], codes["item_id"]
@@ -69,38 +70,30 @@ def pack_users(batches: Iterator[pa.RecordBatch], at_least: int, at_most: int) -
     sizes = np.bincount(pairs // len(items), minlength=len(users))
     kept = (sizes >= at_least) & (sizes <= at_most)
     chosen = pairs[kept[pairs // len(items)]]
-    values = [
-        [items.to_pylist()],
-        [(chosen % len(items)).astype(np.int32).tobytes()],
-        [np.cumsum(sizes[kept], dtype=np.int64).tobytes()],
-        [int((sizes < at_least).sum())],
-        [int((sizes > at_most).sum())],
-    ]
-    yield pa.RecordBatch.from_arrays(
-        [pa.array(v, t) for v, t in zip(values, [pa.list_(pa.string()), pa.binary(), pa.binary(), pa.int64(), pa.int64()])],
-        names=["ids", "codes", "ends", "too_few", "too_many"],
+    item = chosen % len(items)
+    is_used = np.bincount(item, minlength=len(items)) > 0
+    yield _packed_row(
+        ids=items.filter(pa.array(is_used)),
+        codes=(np.cumsum(is_used) - 1)[item].astype(np.int32),
+        sizes=sizes[kept].astype(np.int64),
+        left_out=np.array([(sizes < at_least).sum(), (sizes > at_most).sum()], np.int64),
     )
 
 
 def histories(actions: DataFrame, at_least: int, at_most: int) -> Histories:
     """The distinct items of each user with at_least..at_most of them; collected in coded form, 4 bytes a pair."""
-    packed = (
-        actions.select("user_id", "item_id")
-        .repartition("user_id")
-        .mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED)
-        .toArrow()
-    )
-    parts = [{name: packed.column(name)[row] for name in packed.column_names} for row in range(packed.num_rows)]
-    local = [part["ids"].values for part in parts]
-    items = sorted_ids(local)
-    codes = [place(ids, items)[np.frombuffer(part["codes"].as_buffer(), np.int32)] for ids, part in zip(local, parts)]
-    sizes = [np.diff(np.frombuffer(part["ends"].as_buffer(), np.int64), prepend=0) for part in parts]
+    by_user = actions.select("user_id", "item_id").repartition("user_id")
+    parts = _parts(by_user.mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED_USERS))
+    items = sorted_ids([part["ids"].values for part in parts])
+    codes = [place(part["ids"].values, items)[_numbers(part["codes"], np.int32)] for part in parts]
+    sizes = [_numbers(part["sizes"], np.int64) for part in parts]
+    too_few, too_many = sum((_numbers(part["left_out"], np.int64) for part in parts), np.zeros(2, np.int64))
     return Histories(
         items=items,
         codes=np.concatenate([np.empty(0, np.int32), *codes]),
-        ends=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *sizes]))]).astype(np.int64),
-        too_few=sum(part["too_few"].as_py() for part in parts),
-        too_many=sum(part["too_many"].as_py() for part in parts),
+        ends=np.cumsum(np.concatenate([np.zeros(1, np.int64), *sizes])),
+        too_few=int(too_few),
+        too_many=int(too_many),
     )
 
 
@@ -113,34 +106,48 @@ class Similarities:
 
 
 def pack_similarities(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """One row a partition: the ids of its triggers and items, the codes of either side, and the scores."""
+    """One row (PACKED_SIMILARITIES) for a partition: the ids and codes of either side, and the scores."""
     present = [batch for batch in batches if batch.num_rows]
     if not present:
         return
     rows, codes = coded(present, ["trigger_item_id", "item_id"])
+    (triggers, trigger), (items, item) = codes["trigger_item_id"], codes["item_id"]
     score = rows.column("score").to_numpy().astype(np.float64)
-    values = [v for ids, code in codes.values() for v in ([ids.to_pylist()], [code.tobytes()])]
-    types = [pa.list_(pa.string()), pa.binary(), pa.list_(pa.string()), pa.binary(), pa.binary()]
-    arrays = [pa.array(v, t) for v, t in zip([*values, [score.tobytes()]], types, strict=True)]
-    yield pa.RecordBatch.from_arrays(arrays, names=["triggers", "trigger_codes", "ids", "codes", "scores"])
+    yield _packed_row(trigger_ids=triggers, trigger_codes=trigger, ids=items, codes=item, scores=score)
 
 
 def similarities(similar: DataFrame) -> Similarities:
     """A (trigger_item_id, item_id, score) table, collected in coded form: 16 bytes a row."""
-    packed = similar.mapInArrow(
-        pack_similarities,
-        "triggers array<string>, trigger_codes binary, ids array<string>, codes binary, scores binary",
-    ).toArrow()
-    parts = [{name: packed.column(name)[row] for name in packed.column_names} for row in range(packed.num_rows)]
-    items = sorted_ids([part[name].values for part in parts for name in ("triggers", "ids")])
+    parts = _parts(similar.mapInArrow(pack_similarities, PACKED_SIMILARITIES))
+    items = sorted_ids([part[name].values for part in parts for name in ("trigger_ids", "ids")])
 
     def joined(ids: str, codes: str) -> np.ndarray:
-        found = [place(p[ids].values, items)[np.frombuffer(p[codes].as_buffer(), np.int32)] for p in parts]
+        found = [place(part[ids].values, items)[_numbers(part[codes], np.int32)] for part in parts]
         return np.concatenate([np.empty(0, np.int32), *found])
 
-    score = np.concatenate([np.empty(0), *[np.frombuffer(p["scores"].as_buffer(), np.float64) for p in parts]])
-    cells = (joined("triggers", "trigger_codes"), joined("ids", "codes"))
+    score = np.concatenate([np.empty(0), *[_numbers(part["scores"], np.float64) for part in parts]])
+    cells = (joined("trigger_ids", "trigger_codes"), joined("ids", "codes"))
     return Similarities(items, sp.csr_matrix((score, cells), shape=(len(items), len(items))))
+
+
+def _packed_row(**columns: pa.Array | np.ndarray) -> pa.RecordBatch:
+    """A record batch of one row: ids as a list, numbers as their bytes."""
+    arrays = [
+        pa.array([column.tobytes()], pa.binary())
+        if isinstance(column, np.ndarray)
+        else pa.array([column.to_pylist()], pa.list_(pa.string()))
+        for column in columns.values()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _parts(packed: DataFrame) -> list[dict[str, pa.Scalar]]:
+    table = packed.toArrow()
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*table.columns, strict=True)]
+
+
+def _numbers(column: pa.Scalar, dtype: type) -> np.ndarray:
+    return np.frombuffer(column.as_buffer(), dtype)
 
 
 def sorted_ids(parts: list[pa.Array]) -> pa.Array:

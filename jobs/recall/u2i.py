@@ -54,7 +54,7 @@ def u2i(
     """
     from jobs.recall.sparse import similarities
 
-    on_offer = similar if offered is None else similar.join(offered.select("item_id").distinct(), on="item_id", how="semi")
+    on_offer = similar if offered is None else similar.join(offered, on="item_id", how="semi")
     context = similar.sparkSession.sparkContext
     shared = context.broadcast(similarities(on_offer.select("trigger_item_id", "item_id", "score")))
     rows = triggers.select("user_id", "item_id", "weight")

@@ -135,12 +135,14 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
     }
 
 
-def write_table(spark, table: str, contract: str, columns: str, rows: list[tuple], ds: str = DS) -> None:
-    frame = spark.createDataFrame([(*row, ds) for row in rows], f"{columns}, ds string")
-    write_days(frame, table, [ds], contract)
+def write_table(spark, table: str, rows: list[tuple] | None = None, ds: str = DS) -> None:
+    """One partition; rows without ds, by default those of `day`."""
+    contract, columns, usual = day(ds)[table]
+    chosen = usual if rows is None else rows
+    write_days(spark.createDataFrame([(*row, ds) for row in chosen], f"{columns}, ds string"), table, [ds], contract)
 
 
-def write_day(spark, ds: str = DS, **rows: list[tuple]) -> None:
-    """Every table of the day; `rows` replaces those of a table, named without its scenario."""
-    for table, (contract, columns, usual) in day(ds).items():
-        write_table(spark, table, contract, columns, rows.get(table.removeprefix("home_page_"), usual), ds)
+def write_day(spark) -> None:
+    """Every table of the day."""
+    for table in day():
+        write_table(spark, table)

@@ -1,17 +1,20 @@
-"""A warehouse with one day in it, made once; every test publishes from it to an empty store of its own."""
+"""A warehouse with one day in it and the bundle of that day, both made once and only read by tests."""
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 
+from jobs.publish.publish import publish
 from tests.lib.stores import s3_server, store_url  # noqa: F401 - fixtures
-from tests.publish.builders import write_day
+from tests.publish.builders import DS, solution, write_day
 
 
 @pytest.fixture(scope="session")
 def one_day(spark, tmp_path_factory):
+    """The warehouse folder."""
     folder = tmp_path_factory.mktemp("one_day")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECFLOW_WAREHOUSE", str(folder))
@@ -20,20 +23,32 @@ def one_day(spark, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def published(one_day, warehouse, store_url, monkeypatch):  # noqa: F811
-    """The scenario's address in an empty store; the warehouse of the day is read, not written."""
-    monkeypatch.setenv("RECFLOW_WAREHOUSE", str(one_day))
-    monkeypatch.setenv("RECFLOW_PUBLISH", store_url)
-    return f"{store_url}/dev/home_page"
+@pytest.fixture(scope="session")
+def bundle(one_day, tmp_path_factory):
+    """The address of the day's bundle."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECFLOW_WAREHOUSE", str(one_day))
+        patch.setenv("RECFLOW_PUBLISH", str(tmp_path_factory.mktemp("published")))
+        patch.delenv("RECFLOW_ENV", raising=False)
+        return publish(solution(), DS)
 
 
 @pytest.fixture
-def own_tables(one_day, tmp_path, monkeypatch):
-    """A copy of the day's tables that a test may change."""
+def published(one_day, warehouse, monkeypatch):
+    """The scenario's address in an empty folder, and a copy of the day's tables that a test may change."""
+    shutil.copytree(one_day, warehouse / "warehouse")
+    return f"file://{warehouse}/published/dev/home_page"
 
-    def use() -> None:
-        shutil.copytree(one_day, tmp_path / "own")
-        monkeypatch.setenv("RECFLOW_WAREHOUSE", str(tmp_path / "own"))
 
-    return use
+@pytest.fixture
+def executors_reach(spark):
+    """Tell Spark's Python workers where the storage of this test is: they got their environment when Spark started."""
+    before = dict(spark.sparkContext.environment)
+
+    def reach() -> None:
+        aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        spark.sparkContext.environment.update(aws)
+
+    yield reach
+    spark.sparkContext.environment.clear()
+    spark.sparkContext.environment.update(before)

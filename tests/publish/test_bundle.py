@@ -13,8 +13,7 @@ from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.publish.bundle import BundleError, entry, latest, manifest_of, point, verify
 from jobs.publish.formats import json_bytes
-from jobs.publish.publish import publish
-from tests.publish.builders import DS, solution
+from tests.publish.builders import DS
 
 
 def put_bundle(root: str, ds: str = DS, text: bytes = b"{}\n") -> str:
@@ -114,12 +113,8 @@ def test_readers_can_be_pointed_at_any_bundle_that_is_there(store_url):
         point(store_url, DS, "c-0")
 
 
-def test_tools_that_are_not_ours_open_the_bundle(published, spark, tmp_path):
-    """Downloaded as files, then read by a process that does not know recflow."""
-    store = open_store(publish(solution(), DS))
-    for key in store.list():
-        (tmp_path / "bundle" / key).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "bundle" / key).write_bytes(store.get(key))
+def test_tools_that_are_not_ours_open_the_bundle(bundle):
+    """In a process that does not know recflow."""
     code = """
 import gzip, json, sys
 import duckdb, pandas, polars, xgboost
@@ -137,13 +132,13 @@ with gzip.open(f'{folder}/recommendations/part-00000.jsonl.gz', 'rt') as lines:
     assert [json.loads(line)['output']['recommendedItems'] for line in lines] == [['2', '3'], ['1'], ['2']]
 assert json.load(open(f'{folder}/fallback/hot.json'))['key'] == '-1'
 features = json.load(open(f'{folder}/model/features.json'))
-one = {f['name']: f['categories'] and pandas.Categorical(['male'], categories=f['categories']) or [0.3] for f in features}
-rows = pandas.DataFrame(one)
+gender = pandas.Categorical(['male'], categories=features[1]['categories'])
+rows = pandas.DataFrame({features[0]['name']: [0.3], features[1]['name']: gender})
 booster = xgboost.Booster(model_file=f'{folder}/model/booster.ubj')
 scores = booster.predict(xgboost.DMatrix(rows, enable_categorical=True))
 assert 0 < scores[0] < 1
 """
-    subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path / "bundle")], check=True)
+    subprocess.run([sys.executable, "-I", "-c", code, bundle.removeprefix("file://")], check=True)
 
 
 def test_bundles_are_verified_without_spark():

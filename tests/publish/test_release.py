@@ -28,7 +28,7 @@ def publish(store, text: bytes, ds: str = DS, **options) -> str:
 
 def dying_at(store, step: int):
     """The store, which dies at the n-th change that it is asked for from now on."""
-    asked, one_by_one = [], threading.Lock()
+    asked, one_by_one = [], threading.RLock()  # a change may be made of others
 
     def dying(do):
         def change(*arguments):
@@ -50,7 +50,7 @@ def test_a_run_that_dies_moves_no_reader_and_the_next_completes(store_url, step)
     store = open_store(store_url)
     publish(store, b"old")
     before = latest(store_url)
-    with pytest.raises(Killed):  # put staged, move, put, put, put manifest, swap
+    with pytest.raises(Killed):
         publish(dying_at(open_store(store_url), step), b"new")
     assert latest(store_url) == before
     assert verify(store_url) == []

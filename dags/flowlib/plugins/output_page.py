@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
 from jobs.lib import partitions
-from jobs.lib.object_store import MissingObject, open_store
+from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 
 ROWS_SHOWN = 20
@@ -43,7 +43,7 @@ def published_file(key: str) -> Response:
     """One object of a published bundle. Sandboxed: a report is a page, but not one of Airflow's."""
     try:
         content = open_store(settings().publish_root).get(key)
-    except MissingObject:
+    except StoreError:
         raise HTTPException(404, f"nothing is published under {key}") from None
     kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
     return Response(content, media_type=kind, headers={"Content-Security-Policy": "sandbox allow-scripts"})
@@ -73,11 +73,10 @@ def _published(scenario: str, ds: str) -> str:
 
 
 def _first_rows(table: str, ds: str) -> str:
-    import deltalake
-
     try:
-        rows = deltalake.DeltaTable(partitions.table_path(table)).to_pyarrow_dataset(partitions=[("ds", "=", ds)])
-        return _table(rows.head(ROWS_SHOWN).to_pylist())
+        delta = partitions._delta_table(table)
+        rows = delta.to_pyarrow_dataset(partitions=[("ds", "=", ds)]).head(ROWS_SHOWN).to_pylist() if delta else []
+        return _table(rows)
     except Exception as error:  # a page with the record but without rows is still of use
         return f"<p>cannot be shown: {html.escape(str(error))}</p>"
 

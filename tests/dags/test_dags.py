@@ -1,0 +1,83 @@
+"""The DAG files: what Airflow sees of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from jobs.lib.settings import PROJECT_ROOT
+from jobs.lib.solution import load_solution
+from tests.dags.conftest import DAGS
+
+GOLDEN = PROJECT_ROOT / "tests" / "golden" / "home_page_edges.txt"
+
+
+def edges(dag):
+    return sorted(f"{task.task_id} -> {below}" for task in dag.tasks for below in task.downstream_task_ids)
+
+
+def test_home_page_has_the_arrows_of_the_golden_file(dag):
+    assert edges(dag("home_page")) == GOLDEN.read_text().splitlines()
+
+
+def test_task_ids_are_the_names_of_tables_and_nodes(dag):
+    solution = load_solution()
+    ids = {task.task_id for task in dag("home_page").tasks if not isinstance(task, EmptyOperator)}
+    inputs = {solution.tables.user.table, solution.tables.item.table, solution.tables.behavior.table}
+    assert ids == inputs | {solution.table(node.name) for node in solution.nodes()}
+
+
+def test_the_demo_data_dag_is_one_node(dag):
+    assert [task.task_id for task in dag("rec_sln_demo_data").tasks] == ["create_data"]
+
+
+def test_a_solution_without_user_and_item_tables_has_one_anchor(dag, tmp_path, monkeypatch, solution_file):
+    lines = solution_file.read_text().splitlines(keepends=True)
+    file = tmp_path / "events_only.yaml"
+    file.write_text("".join(line for line in lines if not line.startswith(("  user:", "  item:"))))
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
+    assert {task.task_id for task in dag("home_page").roots} == {"shop_events"}
+
+
+def test_every_node_says_what_it_does_and_is_bounded(dag):
+    for task in [*dag("home_page").tasks, *dag("rec_sln_demo_data").tasks]:
+        assert task.doc_md, task.task_id
+        if task.task_type == "JobNode":
+            assert "Table: `" in task.doc_md and "Job: `jobs/" in task.doc_md, task.task_id
+            assert (task.pool, task.retries) == ("recflow_writers", 2), task.task_id
+            assert task.execution_timeout and task.retry_delay, task.task_id
+            assert [link.name for link in task.operator_extra_links] == ["Output"]
+
+
+def test_days_wait_visibly_and_slept_through_nights_are_made_up_for(dag):
+    for name in ("home_page", "rec_sln_demo_data"):
+        read = dag(name)
+        assert (read.catchup, read.max_active_runs) == (True, 90)
+
+
+def test_an_error_in_the_solution_is_an_import_error_that_names_file_and_path(tmp_path, monkeypatch, solution_file):
+    from airflow.dag_processing.dagbag import DagBag
+
+    file = tmp_path / "broken.yaml"
+    file.write_text(solution_file.read_text() + "rankng: {seed: 1}\n")
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
+    bag = DagBag(dag_folder=str(DAGS / "home_page.py"))
+    [error] = bag.import_errors.values()
+    assert f"{file}: rankng: unknown key" in error
+
+
+def test_dags_and_triggers_never_load_pyspark(solution_file):
+    code = (
+        "import runpy, sys\n"
+        "for name in ('home_page', 'rec_sln_demo_data'): runpy.run_path(f'dags/{name}.py')\n"
+        "import flowlib.anchors, flowlib.links, flowlib.nodes, flowlib.interval, jobs.lib.driver\n"
+        "heavy = {'pyspark', 'pandas', 'xgboost', 'great_expectations', 'delta'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(DAGS)])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=os.environ | paths, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,59 @@
+"""Lists judged by literal events, worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from jobs.ranking.evaluation import list_figures, popularity
+from tests.features.builders import ACTIONS, rows_of
+
+LISTS = "subject string, user_id string, item_id string, rank int"
+
+
+@pytest.fixture(scope="module")
+def figures(spark):
+    positives = [("u1", "a"), ("u1", "b"), ("u2", "c"), ("u3", "z")]  # u3 has no list
+    lists = [
+        ("list", "u1", "a", 2), ("list", "u1", "x", 1), ("list", "u1", "b", 3), ("list", "u2", "y", 1),
+        ("list", "u9", "a", 1),  # did nothing that day: counts for coverage only
+        ("popularity", None, "c", 1), ("popularity", None, "z", 2), ("popularity", None, "b", 9),
+    ]  # fmt: skip
+    rows = list_figures(
+        spark.createDataFrame(positives, "user_id string, item_id string"), spark.createDataFrame(lists, LISTS),
+        {"list": (2, 3), "popularity": (2,), "recall:empty": (2,)}, 10,
+    )  # fmt: skip
+    return {(subject, measure, k): (value, n) for subject, measure, k, value, n in rows}
+
+
+def test_each_user_with_a_positive_counts_with_or_without_a_list(figures):
+    assert figures["list", "hit_rate", 2] == (pytest.approx(1 / 3), 3)
+    assert figures["list", "recall", 2] == (pytest.approx(0.5 / 3), 3)
+    assert figures["list", "recall", 3] == (pytest.approx(1 / 3), 3)
+    ideal = 1 + 1 / math.log2(3)
+    assert figures["list", "ndcg", 3][0] == pytest.approx((1 / math.log2(3) + 1 / 2) / ideal / 3)
+
+
+def test_one_list_for_everyone_is_everyones_list(figures):
+    assert figures["popularity", "hit_rate", 2] == (pytest.approx(2 / 3), 3)
+    assert figures["popularity", "ndcg", 2][0] == pytest.approx((1 + 1 / math.log2(3)) / 3)
+
+
+def test_coverage_is_of_all_lists_and_an_empty_recall_has_zeros(figures):
+    assert figures["list", "coverage", 2] == (0.3, 10) and figures["list", "coverage", 3] == (0.4, 10)
+    assert [figures["recall:empty", m, 2][0] for m in ("hit_rate", "recall", "ndcg", "coverage")] == [0.0] * 4
+
+
+def test_a_day_without_positives_has_no_value(spark):
+    positives = spark.createDataFrame([], "user_id string, item_id string")
+    lists = spark.createDataFrame([("list", "u1", "a", 1)], LISTS)
+    values = {(m, k): (v, n) for _, m, k, v, n in list_figures(positives, lists, {"list": (1,)}, 4)}
+    assert values["hit_rate", 1] == (None, 0) and values["coverage", 1] == (0.25, 4)
+
+
+def test_popularity_counts_target_events_and_breaks_ties_by_item(spark):
+    rows = [("20261101", "u1", "b", "click", 1, 0, 0), ("20261102", "u2", "a", "click", 1, 0, 0),
+            ("20261102", "u2", "c", "click", 3, 0, 0), ("20261102", "u2", "d", "expr", 9, 0, 0)]  # fmt: skip
+    popular = rows_of(popularity(spark.createDataFrame(rows, ACTIONS), "click", 2), "rank")
+    assert [(r["item_id"], r["rank"]) for r in popular] == [("c", 1), ("a", 2)]
