@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
+from flowlib.nodes import RETRIES
 from jobs.lib import partitions
 from jobs.lib.solution import Solution, TableConfig
 
@@ -28,6 +29,7 @@ def table_anchor(config: TableConfig, solution: Solution, poll_sec: float = POLL
         timezone=solution.timezone,
         poll_sec=poll_sec,
         timeout=timeout,
+        **RETRIES,
         doc_md=f"Waits until the partition `ds` of `{config.table}` is committed and the table is not frozen.\n\n"
         f"`recflow freeze {config.table}` holds every day here; `recflow unfreeze {config.table}` lets them flow.",
     )

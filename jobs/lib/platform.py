@@ -22,7 +22,7 @@ from jobs.lib.airflow_api import Airflow, PlatformError
 from jobs.lib.airflow_config import environment, write_config
 from jobs.lib.settings import settings
 
-START_SEC = 180
+START_SEC = 300
 STOP_SEC = 30
 COMPONENTS = {"metadatabase", "scheduler", "dag_processor", "triggerer"}
 
@@ -38,7 +38,6 @@ def start(port: int = 8080, say: Callable[[str], None] = print) -> str:
     try:
         _refuse_taken_port(port)
         write_config(home, port)
-        os.truncate(lock, 0)
         supervisor = _launch(home, port, lock)
     finally:
         os.close(lock)  # the supervisor holds it from here on
@@ -51,6 +50,14 @@ def start(port: int = 8080, say: Callable[[str], None] = print) -> str:
     name, password = credentials()
     say(f"Airflow is up after {time.monotonic() - began:.0f} s: {address}  login {name} / {password}")
     return address
+
+
+def ensure_started(port: int = 8080, say: Callable[[str], None] = print) -> str:
+    """The address of the running Airflow; started if there is none."""
+    if running := is_running():
+        say(f"Airflow is running already: {running['address']}")
+        return running["address"]
+    return start(port, say)
 
 
 def stop(say: Callable[[str], None] = print) -> bool:
@@ -158,6 +165,7 @@ def _take_lock(home: Path) -> int:
         if running := is_running():
             os.close(lock)
             raise PlatformError(f"already running at {running['address']} (pid {running['pid']})")
+    os.truncate(lock, 0)
     return lock
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from jobs.lib import partitions, roles, tables
 from jobs.lib.columns import seeded_hash
@@ -11,6 +12,9 @@ from jobs.lib.days import window
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
 
 SAMPLE_USERS, SAMPLE_ITEMS, ACTED_ON_ITEMS, ACTED_ON_DAYS = 5, 10, 5, 15
 BY_RECALL = "recall"  # scored_by of lists that no model ordered
@@ -26,15 +30,39 @@ class Model:
     reason: str = ""
 
 
-def model_of(solution: Solution, ds: str) -> Model:
-    """The model that `scored_by` of the lists names: the newest one trained on data up to ds."""
+@dataclass(frozen=True)
+class Totals:
+    """The day's lists counted. scored_by: days of models, or 'recall'; sources: recall -> rows that it proposed."""
+
+    rows: int
+    users: int
+    items: int
+    scored_by: list[str]
+    sources: dict[str, int]
+
+
+def totals_of(solution: Solution, ds: str) -> Totals:
+    """One pass over the lists. Every user has exactly one item of rank 1."""
     lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
-    scored_by = sorted(row.scored_by for row in lists.select("scored_by").distinct().collect())
-    trained = [day for day in scored_by if day != BY_RECALL]
+    recalls = [recall.name for recall in solution.recalls]
+    counted = lists.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(F.col("rank") == 1).alias("users"),
+        F.countDistinct("item_id").alias("items"),
+        F.collect_set("scored_by").alias("scored_by"),
+        *[F.count_if(F.array_contains("sources.recall", name)).alias(f"from_{name}") for name in recalls],
+    ).first()
+    proposed = {name: counted[f"from_{name}"] for name in recalls}
+    return Totals(counted.rows, counted.users, counted["items"], sorted(counted.scored_by), proposed)
+
+
+def model_of(solution: Solution, ds: str, totals: Totals) -> Model:
+    """The model that `scored_by` of the lists names: the newest one trained on data up to ds."""
+    trained = [day for day in totals.scored_by if day != BY_RECALL]
     if trained:
         (row,) = small_table(solution, "rank_model", trained[-1], ["booster", "metadata"])
         return Model(trained[-1], row["booster"], json.loads(row["metadata"]))
-    if not scored_by:
+    if not totals.rows:
         return Model(None, None, reason="No lists: no user was active.")
     newest = partitions.newest_day(solution.table("rank_model"), ds)
     if newest is None:
@@ -75,80 +103,75 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
     return said
 
 
-def figures_of(solution: Solution, ds: str, model: Model, measures: Measures, notes: list[str]) -> Figures:
+def figures_of(
+    solution: Solution, ds: str, totals: Totals, model: Model, measures: Measures, notes: list[str]
+) -> Figures:
     """Everything on the report page."""
-    lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish").persist()
-    try:
-        totals = lists.agg(F.countDistinct("user_id").alias("users"), F.countDistinct("item_id").alias("items")).first()
-        sources = lists.select(F.explode("sources.recall").alias("recall")).groupBy("recall").count().collect()
-        samples = _samples(lists, solution, ds)
-        rows = lists.count()
-    finally:
-        lists.unpersist()
-    catalog = solution.tables.item and tables.read_snapshot(solution.tables.item, ds).count()
+    proposed = [(name, n) for name, n in totals.sources.items() if n]
     return Figures(
         scenario=solution.scenario,
         ds=ds,
         target=solution.target,
         users=totals.users,
         items=totals.items,
-        catalog=catalog,
+        catalog=_catalog(solution, ds),
         notes=notes,
         funnel=_funnel(solution, ds),
         measures=measures,
-        sources=sorted(((row.recall, row["count"]) for row in sources), key=lambda pair: (-pair[1], pair[0])),
-        list_rows=rows,
+        sources=sorted(proposed, key=lambda pair: (-pair[1], pair[0])),
+        list_rows=totals.rows,
         model=_model_card(model),
         importance=sorted(model.metadata.get("importance", {}).items(), key=lambda pair: (-pair[1], pair[0]))[:10],
         tables=_table_rows(solution, ds),
-        samples=samples,
+        samples=_samples(solution, ds),
     )
+
+
+def _catalog(solution: Solution, ds: str) -> int | None:
+    """Items on offer."""
+    config = solution.tables.item
+    if config is None:
+        return None
+    record = partitions.record(config.table, partitions.as_of_day(config, ds) or ds)
+    return record["rows"] if record else tables.read_snapshot(config, ds).count()
 
 
 def _funnel(solution: Solution, ds: str) -> list[Step]:
     actions = tables.read_days(solution.table("actions_daily"), [ds], needed_by="publish")
-    counted = (
-        actions.groupBy("event")
-        .agg(F.sum("cnt").alias("n"), F.countDistinct("user_id").alias("users"))
-        .collect()
-    )
-    steps = {row.event: Step(row.event, row.n, row.users) for row in counted}
+    totals = [F.sum("cnt").alias("n"), F.countDistinct("user_id").alias("users")]
+    steps = {row.event: Step(row.event, row.n, row.users) for row in actions.groupBy("event").agg(*totals).collect()}
     return [steps[event] for event in solution.events if event in steps]
 
 
-def _samples(lists, solution: Solution, ds: str) -> list[Sample]:
+def _samples(solution: Solution, ds: str) -> list[Sample]:
     """The first items of a few users' lists, and what these users acted on last."""
-    chosen = lists.select("user_id").distinct().orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS)
-    users = [row.user_id for row in chosen.collect()]
+    lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
+    everyone = lists.where("rank = 1").select("user_id")
+    users = [row.user_id for row in everyone.orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS).collect()]
     theirs = F.col("user_id").isin(users)
-    listed = lists.where(theirs & (F.col("rank") <= SAMPLE_ITEMS)).orderBy("rank").collect()
-    actions = tables.read_present(solution.table("actions_daily"), window(ds, ACTED_ON_DAYS))
-    acted = (
-        actions.where(theirs & (F.col("event") == solution.target))
-        .groupBy("user_id", "item_id")
-        .agg(F.max("last_time").alias("last_time"))
-        .orderBy(F.desc("last_time"), "item_id")
-        .collect()
-    )
-    titles = _titles(solution, ds, {row.item_id for row in [*listed, *acted]})
+    listed = lists.where(theirs & (F.col("rank") <= SAMPLE_ITEMS)).orderBy("rank").collect() if users else []
+    acted_on = _acted_on(solution, ds, theirs) if users else []
+    titles = _titles(solution, ds, {row.item_id for row in [*listed, *acted_on]})
+
+    def recommended(row) -> Recommended:
+        sources = [(source.recall, source["rank"]) for source in row.sources]
+        return Recommended(row["rank"], row.item_id, titles.get(row.item_id, ""), row.score, sources)
+
     return [
         Sample(
             user,
-            [titles.get(row.item_id) or row.item_id for row in acted if row.user_id == user][:ACTED_ON_ITEMS],
-            [
-                Recommended(
-                    row["rank"],
-                    row.item_id,
-                    titles.get(row.item_id) or "",
-                    row.score,
-                    [(source.recall, source["rank"]) for source in row.sources],
-                )
-                for row in listed
-                if row.user_id == user
-            ],
+            [titles.get(row.item_id, row.item_id) for row in acted_on if row.user_id == user][:ACTED_ON_ITEMS],
+            [recommended(row) for row in listed if row.user_id == user],
         )
         for user in users
     ]
+
+
+def _acted_on(solution: Solution, ds: str, theirs: Column) -> list:
+    """(user_id, item_id) of the target event, newest first."""
+    actions = tables.read_present(solution.table("actions_daily"), window(ds, ACTED_ON_DAYS))
+    acted = actions.where(theirs & (F.col("event") == solution.target)).groupBy("user_id", "item_id")
+    return acted.agg(F.max("last_time").alias("last_time")).orderBy(F.desc("last_time"), "item_id").collect()
 
 
 def _titles(solution: Solution, ds: str, items: set[str]) -> dict[str, str]:

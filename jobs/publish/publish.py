@@ -17,7 +17,7 @@ from jobs.lib.solution import Node, Solution
 from jobs.publish import release
 from jobs.publish.bundle import Entry
 from jobs.publish.exports import Form, write_parts
-from jobs.publish.figures import Model, figures_of, measures_of, model_of, notes_of, small_table
+from jobs.publish.figures import Model, figures_of, measures_of, model_of, notes_of, small_table, totals_of
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
 from jobs.publish.report import Measures, report
 
@@ -42,10 +42,11 @@ def publish(solution: Solution, ds: str, back: bool = False) -> str:
     store = open_store(address)
     staging = release.open_staging(store, ds)
     staged = _tables(solution, ds, f"{address}/{staging}")
-    model, measures = model_of(solution, ds), measures_of(solution, ds)
+    totals, measures = totals_of(solution, ds), measures_of(solution, ds)
+    model = model_of(solution, ds, totals)
     notes = notes_of(solution, ds, model, measures)
     small = _small_objects(solution, ds, model)
-    small["report/index.html"] = report(figures_of(solution, ds, model, measures, notes)).encode()
+    small["report/index.html"] = report(figures_of(solution, ds, totals, model, measures, notes)).encode()
     about = {**_about(solution, ds, model, measures), "notes": notes}
     folder, moved = release.release(store, staging, staged, small, about, back)
     log.info("published %s", store.url(folder))

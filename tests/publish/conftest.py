@@ -13,18 +13,18 @@ from tests.publish.builders import DS, solution, write_day
 
 
 @pytest.fixture(scope="session")
-def one_day(spark, tmp_path_factory):
+def one_day(tmp_path_factory):
     """The warehouse folder."""
     folder = tmp_path_factory.mktemp("one_day")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECFLOW_WAREHOUSE", str(folder))
         patch.delenv("RECFLOW_ENV", raising=False)
-        write_day(spark)
+        write_day()
     return folder
 
 
 @pytest.fixture(scope="session")
-def bundle(one_day, tmp_path_factory):
+def bundle(spark, one_day, tmp_path_factory):
     """The address of the day's bundle."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECFLOW_WAREHOUSE", str(one_day))
@@ -34,7 +34,7 @@ def bundle(one_day, tmp_path_factory):
 
 
 @pytest.fixture
-def published(one_day, warehouse, monkeypatch):
+def published(spark, one_day, warehouse):
     """The scenario's address in an empty folder, and a copy of the day's tables that a test may change."""
     shutil.copytree(one_day, warehouse / "warehouse")
     return f"file://{warehouse}/published/dev/home_page"

@@ -22,7 +22,7 @@ def pairs(spark):
     return spark.createDataFrame(PAIRS, "trigger_item_id string, item_id string, score double, rank int")
 
 
-def write(rows, root, count=len(PAIRS)):
+def write(rows, root, count=40):
     return write_parts(rows, ["trigger_item_id", "rank", "item_id"], count, FORMS, f"file://{root}")
 
 

@@ -11,7 +11,7 @@ from jobs.lib.errors import MissingPartition
 from jobs.lib.object_store import open_store
 from jobs.publish.bundle import latest, verify
 from jobs.publish.publish import publish
-from tests.publish.builders import DS, metadata, solution, write_table
+from tests.publish.builders import DS, metadata, solution, source, write_table
 
 
 def content(address: str) -> dict[str, bytes]:
@@ -94,20 +94,20 @@ def test_the_same_tables_published_anywhere_and_again_are_the_same_bytes(
     assert open_store(store_url).list("dev/home_page/_staging/") == []
 
 
-def test_other_rows_or_another_configuration_are_another_version(bundle, published, spark):
-    configured = publish(solution(events=["expr", "click"]), DS)
-    write_table(spark, "home_page_hot", [("-1", "2", 3.5, 1)])
+def test_other_rows_or_another_configuration_are_another_version(bundle, published):
+    configured = publish(solution(target="praise"), DS)
+    write_table("home_page_hot", [("-1", "2", 3.5, 1)])
     changed = publish(solution(), DS)
     assert len({address.rsplit("/", 1)[1] for address in (bundle, configured, changed)}) == 3
     assert changed.endswith(latest(published)["version"])
     assert verify(configured) == verify(changed) == []
 
 
-def test_without_a_model_the_bundle_says_why(published, spark):
-    rows = [("1", "2", 0.5, 1, [("hot", 3.0, 1)], "recall")]
-    write_table(spark, "home_page_recommendations", rows)
+def test_without_a_model_the_bundle_says_why(published):
+    rows = [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")]
+    write_table("home_page_recommendations", rows)
     why = metadata(status="too_little_data", reason="2 positives, 100 are needed")
-    write_table(spark, "home_page_rank_model", [("too_little_data", None, why)])
+    write_table("home_page_rank_model", [("too_little_data", None, why)])
     address = publish(solution(), DS)
     said = "Lists are ordered by recall score: too little data to train (2 positives, 100 are needed)."
     assert said in manifest(address)["notes"]
@@ -116,24 +116,24 @@ def test_without_a_model_the_bundle_says_why(published, spark):
     assert verify(address) == []
 
 
-def test_an_older_model_is_named(published, spark):
-    write_table(spark, "home_page_recommendations", [("1", "2", 0.5, 1, [("hot", 3.0, 1)], "20261118")])
-    write_table(spark, "home_page_rank_model", [("trained", b"older", metadata())], "20261118")
+def test_an_older_model_is_named(published):
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    write_table("home_page_rank_model", [("trained", b"older", metadata())], "20261118")
     address = publish(solution(), DS)
     assert manifest(address)["model"]["ds"] == "20261118"
     assert any("model of 20261118" in note for note in manifest(address)["notes"])
     assert open_store(address).get("model/booster.ubj") == b"older"
 
 
-def test_a_day_without_lists_is_published_and_says_so(published, spark):
+def test_a_day_without_lists_is_published_and_says_so(published):
     for name in ("recommendations", "evaluation", "etrec_i2i", "user_features"):
-        write_table(spark, f"home_page_{name}", [])
+        write_table(f"home_page_{name}", [])
     address = publish(solution(), DS)
     assert verify(address) == []
     assert "No lists: no user was active." in manifest(address)["notes"]
 
 
-def test_a_missing_partition_is_named_and_nothing_is_published(published, spark):
+def test_a_missing_partition_is_named_and_nothing_is_published(published):
     with pytest.raises(MissingPartition, match="home_page_recommendations has no partition ds=20261122"):
         publish(solution(), "20261122")
     assert open_store(published).list() == []

@@ -102,10 +102,12 @@ def test_ids_tie_in_the_order_of_their_bytes(spark):
 
 
 def test_users_with_too_few_or_too_many_items_are_left_out_and_said(golden, caplog):
+    only_three = params(similarity="jaccard", min_user_behavior=3, max_user_behavior=3)
     with caplog.at_level("INFO", logger="recflow"):
-        found = table(etrec_i2i(golden, params(similarity="jaccard", min_user_behavior=3, max_user_behavior=3)), *COLUMNS)
+        found = table(etrec_i2i(golden, only_three), *COLUMNS)
     assert {row[0] for row in found} == {"10", "11", "12"} and {row[3] for row in found} == {1.0}
-    assert "2 users with 6 pairs of 3 items; left out: 2 users with fewer than 3 items, 1 with more than 3" in caplog.text
+    said = "2 users with 6 pairs of 3 items; left out: 2 users with fewer than 3 items, 1 with more than 3"
+    assert said in caplog.text
 
 
 def test_repeated_acts_count_once_and_layout_changes_nothing(spark, golden):
@@ -148,7 +150,10 @@ def test_the_job_equals_the_reference(spark, similarity, cases, alpha, top_n):
         assert found == expected
 
 
-def test_parameters_out_of_range_are_refused():
-    for wrong in ({"similarity": "cosin"}, {"alpha": 1.1}, {"window_days": 0}, {"min_user_behavior": 9, "max_user_behavior": 8}):
-        with pytest.raises(ValidationError):
-            params(**wrong)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"similarity": "cosin"}, {"alpha": 1.1}, {"window_days": 0}, {"min_user_behavior": 9, "max_user_behavior": 8}],
+)
+def test_parameters_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        params(**wrong)

@@ -88,9 +88,11 @@ def test_without_impressions_expr_is_zero(acted, on_offer):
 
 
 def test_order_and_partitions_of_the_input_change_nothing(spark, on_offer):
-    first, second = (hot(actions, on_offer, DS, demo_solution(), params()) for actions in layouts(spark, ACTED, ACTIONS))
-    columns = ["group_key", "item_id", "score", "rank"]
-    assert table(first, *columns) == table(second, *columns)
+    first, second = (
+        table(hot(actions, on_offer, DS, demo_solution(), params()), "group_key", "rank", "item_id", "score")
+        for actions in layouts(spark, ACTED, ACTIONS)
+    )
+    assert first == second
 
 
 def test_no_actions_make_an_empty_list(acted, on_offer):

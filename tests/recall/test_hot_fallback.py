@@ -9,7 +9,8 @@ COLUMNS = ("key", "item_ids", "count")
 
 
 def fallback(frame, top_n=200):
-    return table(hot_fallback(frame, Params(name="hot_fallback", job="hot_fallback", source="hot", top_n=top_n)), *COLUMNS)
+    params = Params(name="hot_fallback", job="hot_fallback", source="hot", top_n=top_n)
+    return table(hot_fallback(frame, params), *COLUMNS)
 
 
 def test_one_row_for_everyone_best_first_without_ids_that_break_the_form(spark):
