@@ -11,7 +11,6 @@ offer; so they agree with the behavior table wherever that table has the days.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -111,15 +110,6 @@ def params_of(solution: Solution, node: Node | None = None) -> DemoParams:
     """Defaults, then the solution's `demo:` block, then the environment, then flags (given as the node's params)."""
     base = solution.demo or DemoParams()
     return base.overridden(from_environment(), (node.params if node else None) or {})
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `recflow run create_data`; values not given stay None."""
-    parser.add_argument("--users", type=int, help="accounts (default 2000)")
-    parser.add_argument("--items", type=int, help="items on offer (default 1000)")
-    parser.add_argument("--requests", type=int, dest="requests_per_day", help="requests per day (default 1500)")
-    parser.add_argument("--mode", choices=["planted", "random"], help="random: nothing to learn (default planted)")
-    parser.add_argument("--seed", type=int, help="another seed is another world (default 2026)")
 
 
 def best_auc(days: list[str], solution: Solution, node: Node | None = None) -> tuple[float, int]:

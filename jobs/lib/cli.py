@@ -7,8 +7,10 @@ import importlib
 import logging
 import sys
 import time
+from dataclasses import replace
 
 from jobs.lib.days import check_ds, day_range
+from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import NodeError, RecflowError
 from jobs.lib.solution import Node, Solution, load_solution
 
@@ -34,9 +36,16 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def run_node(solution: Solution, name: str, days: list[str]) -> None:
-    """Run one node (by node, table or job name) for consecutive days, in this process."""
+def run_node(solution: Solution, name: str, days: list[str], params: dict | None = None) -> None:
+    """Run one node (by node, table or job name) for consecutive days, in this process.
+
+    params: what flags say about the demo data; only `create_data` takes any.
+    """
     node = find_node(solution, name)
+    if params:
+        if node.job not in DATA_JOBS:
+            raise RecflowError(f"--{next(iter(params))} is about create_data, not {name}")
+        node = replace(node, params=params)
     started = time.monotonic()
     importlib.import_module(node.module).main(days, solution, node)
     shown = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
@@ -54,7 +63,7 @@ def find_node(solution: Solution, name: str) -> Node:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    run_node(load_solution(arguments.solution), arguments.node, _days(arguments))
+    run_node(load_solution(arguments.solution), arguments.node, _days(arguments), from_arguments(arguments))
 
 
 def _flow(arguments: argparse.Namespace) -> None:
@@ -149,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "Run one job for one day or a range of days.", "days", "solution")
     run.add_argument("node", help="a node, table or job name")
+    add_arguments(run.add_argument_group("demo data (create_data only)"))
     command("flow", _flow, "Run every node of the flow, day by day, in this process.", "days", "solution")
     imported = command("import", _import, "Import a folder of files described by a registration.")
     tried = command("try", _try, "Import a folder, run the whole flow on its last days, publish and show the figures.")

@@ -86,9 +86,8 @@ class Contract(Strict):
     def spec(self, column: str) -> ColumnSpec | None:
         """The entry that covers a column: by name first, else by pattern."""
         by_name = [spec for spec in self.columns if spec.name == column]
-        return next(
-            iter(by_name or [s for s in self.columns if s.pattern is not None and re.fullmatch(s.pattern, column)]), None
-        )
+        by_pattern = [s for s in self.columns if s.pattern is not None and re.fullmatch(s.pattern, column)]
+        return next(iter(by_name or by_pattern), None)
 
 
 @cache
@@ -101,8 +100,8 @@ def load_contract(name: str) -> Contract:
 def conform(rows: DataFrame, contract: Contract, table: str) -> DataFrame:
     """The rows with exactly the contract's columns: ds last, the others in the contract's order.
 
-    Raises ContractError naming each missing, undeclared or wrongly typed column. Types are not cast here: a job's closing
-    select is what gives them.
+    Raises ContractError naming each missing, undeclared or wrongly typed column. Types are not cast here: a job's
+    closing select is what gives them.
     """
     types = {field.name: field.dataType.simpleString() for field in rows.schema.fields}
     named = [spec for spec in contract.columns if spec.name]
@@ -128,4 +127,6 @@ def conform(rows: DataFrame, contract: Contract, table: str) -> DataFrame:
 
 def _plain(type_name: str) -> str:
     text = re.sub(r"\s+", "", type_name.lower())
-    return re.sub(r"\b(integer|long|bool)\b", lambda m: {"integer": "int", "long": "bigint", "bool": "boolean"}[m[0]], text)
+    for given, plain in (("integer", "int"), ("long", "bigint"), ("bool", "boolean")):
+        text = re.sub(rf"\b{given}\b", plain, text)
+    return text

@@ -34,8 +34,8 @@ def run_demo(days: int, port: int = 8080) -> None:
 def _fill(solution: Solution, days: list[str]) -> float:
     """Make the data, and what the last day needs from the days before it. Returns the best AUC on the last day.
 
-    The day before the last gets lists and a model, because the last day's evaluation is about them. The Spark session is
-    given back, so that the memory is there for Airflow's own.
+    The day before the last gets lists and a model, because the last day's evaluation is about them. The Spark session
+    is given back, so that the memory is there for Airflow's own.
     """
     from jobs.data.create_data import best_auc
     from jobs.lib.session import spark

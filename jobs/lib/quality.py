@@ -43,7 +43,8 @@ def figures(rows: DataFrame, contract: Contract, days: list[str]) -> dict[str, d
     summed += [F.count_if(_offends(check, rows)).alias(check.name) for check in countable]
     by_day = {row["ds"]: row.asDict() for row in rows.groupBy("ds").agg(*summed).collect()}
     if others := sorted(str(ds) for ds in set(by_day) - set(days)):
-        raise ContractError(f"{contract.table}: rows of ds={', '.join(others[:5])} among the rows for {days[0]}..{days[-1]}")
+        found = ", ".join(others[:5])
+        raise ContractError(f"{contract.table}: rows of ds={found} among the rows for {days[0]}..{days[-1]}")
     empty = {"rows": 0, "content": 0} | {check.name: 0 for check in countable}
     result = {ds: {k: int(v) for k, v in (by_day.get(ds) or empty).items() if k != "ds"} for ds in days}
     for check in (c for c in contract.checks if c.kind == "unique"):
@@ -114,7 +115,8 @@ def _batch_definition() -> Any:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    return context.data_sources.add_pandas("figures").add_dataframe_asset("days").add_batch_definition_whole_dataframe("all")
+    asset = context.data_sources.add_pandas("figures").add_dataframe_asset("days")
+    return asset.add_batch_definition_whole_dataframe("all")
 
 
 def _offends(check: Check, rows: DataFrame) -> Column:

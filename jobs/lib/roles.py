@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def events(behavior: DataFrame, solution: Solution) -> DataFrame:
     """The events that count: declared events in counted scenes, exact duplicates once.
 
-    Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the context
-    columns of role categorical. Roles the table lacks are NULL.
+    Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the
+    context columns of role categorical. Roles the table lacks are NULL.
     """
     roles = solution.tables.behavior.roles
     chosen = behavior.select(

@@ -7,62 +7,20 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.errors import NodeError
+from jobs.lib.input_tables import TableConfig, Tables
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.yaml_model import Strict, problem_lines, read_yaml, validated
 
+__all__ = ["Name", "Node", "RecallParams", "Solution", "TableConfig", "load_solution"]
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-
-
-class Roles(Strict):
-    """Which column plays which part. Roles that a table lacks stay unset."""
-
-    user_id: str | None = None
-    item_id: str | None = None
-    request_id: str | None = None
-    event: str | None = None
-    event_time: str | None = None
-    value: str | None = None
-    scene: str | None = None
-    author: str | None = None
-    title: str | None = None
-    registration_time: str | None = None
-    listing_time: str | None = None
-    tags: str | None = None
-    categorical: list[str] = []
-    numerical: list[str] = []
-
-
-class TableConfig(Strict):
-    """One input table. `daily` snapshots have a partition per ds; `once` has one, read for every ds."""
-
-    table: str
-    roles: Roles
-    snapshot: Literal["daily", "once"] = "daily"
-    complete: bool = True  # items: is everything on offer listed, or may shown items lack a row?
-    impressions: bool = True  # behaviors: are impressions recorded, or positives only?
-
-
-class Tables(Strict):
-    behavior: TableConfig
-    item: TableConfig | None = None
-    user: TableConfig | None = None
-
-    @model_validator(mode="after")
-    def _keys_are_mapped(self) -> Tables:
-        needed = {"behavior": ("user_id", "item_id", "event", "event_time"), "item": ("item_id",), "user": ("user_id",)}
-        for kind, roles in needed.items():
-            config = getattr(self, kind)
-            missing = [role for role in roles if config is not None and getattr(config.roles, role) is None]
-            if missing:
-                raise ValueError(f"{kind}.roles lacks {', '.join(missing)}")
-        return self
 
 
 class Preference(Strict):
@@ -172,13 +130,14 @@ class Solution(Strict):
         _refuse_unknown("features.value_events", self.features.value_events, self.events)
         _refuse_unknown("features.preference.event", [self.preference_event], self.events)
         if self.tables.behavior.impressions and self.target == self.events[0]:
-            raise ValueError("target: with impressions the first of `events` is the impression; it cannot be the target")
+            raise ValueError("target: with impressions the first of `events` is the impression, not a target")
         seen: set[str] = set()
         for recall in self.recalls:
             if recall.name in seen:
                 raise ValueError(f"recalls: the name {recall.name!r} is used twice")
             if recall.source is not None:
-                _refuse_unknown(f"recalls[{recall.name}].source", [recall.source], sorted(seen), "an earlier recall line")
+                where = f"recalls[{recall.name}].source"
+                _refuse_unknown(where, [recall.source], sorted(seen), "an earlier recall line")
             seen.add(recall.name)
         if self.publish.fallback is not None:
             _refuse_unknown("publish.fallback", [self.publish.fallback], sorted(seen), "a recall line")
@@ -209,7 +168,8 @@ class Solution(Strict):
     def nodes(self) -> tuple[Node, ...]:
         """The jobs of one day, each after its inputs."""
         recalls = tuple(
-            Node(recall.name, recall.job, "recall", (recall.source or "actions_daily",), recall) for recall in self.recalls
+            Node(recall.name, recall.job, "recall", (recall.source or "actions_daily",), recall)
+            for recall in self.recalls
         )
         return (
             Node("actions_daily", "actions_daily", "features"),
@@ -271,7 +231,9 @@ def recall_jobs() -> list[str]:
     return [file.stem for file in files if "class Params(" in file.read_text(encoding="utf-8")]
 
 
-def _refuse_unknown(path: str, names: Collection[str], known: Collection[str], what: str = "an event of `events`") -> None:
+def _refuse_unknown(
+    path: str, names: Collection[str], known: Collection[str], what: str = "an event of `events`"
+) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{path}: {unknown[0]!r} is not {what}; allowed: {', '.join(known) or 'none'}")

@@ -88,7 +88,11 @@ def _commit(staged: DataFrame, table: str, counts: dict[str, int]) -> None:
 
 
 def _record(
-    table: str, contract: Contract, columns: list[str], measured: dict[str, dict[str, int]], results: list[quality.Result]
+    table: str,
+    contract: Contract,
+    columns: list[str],
+    measured: dict[str, dict[str, int]],
+    results: list[quality.Result],
 ) -> None:
     for ds, figure in measured.items():
         partitions.write_record(

@@ -54,7 +54,7 @@ def _line(model: type[BaseModel], problem: Any) -> str:
         return f"{path}: unknown key{allowed}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("missing", "value_error"):
-        return f"{path}: {message}" if path else message
+        return f"{path}: {message}" if path and not message.startswith(path) else message
     return f"{path}: {message}, not {problem['input']!r}"
 
 

@@ -146,8 +146,8 @@ def _funnel(solution: Solution, ds: str) -> list[Step]:
 def _samples(solution: Solution, ds: str) -> list[Sample]:
     """The first items of a few users' lists, and what these users acted on last."""
     lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
-    everyone = lists.where("rank = 1").select("user_id")
-    users = [row.user_id for row in everyone.orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS).collect()]
+    chosen = lists.where("rank = 1").orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS)
+    users = [row.user_id for row in chosen.select("user_id").collect()]
     theirs = F.col("user_id").isin(users)
     listed = lists.where(theirs & (F.col("rank") <= SAMPLE_ITEMS)).orderBy("rank").collect() if users else []
     acted_on = _acted_on(solution, ds, theirs) if users else []

@@ -15,7 +15,9 @@ def test_an_exact_sum_has_the_same_bits_in_any_order_and_partitioning(spark):
 
 def test_ranks_start_at_one_are_contiguous_and_ties_go_by_id(spark):
     rows = [("u", "b", 1.0), ("u", "a", 1.0), ("u", "c", 2.0), ("v", "z", 0.0)]
-    ranked = rank_within(spark.createDataFrame(rows, "user_id string, item_id string, score double"), ["user_id"], "score", "item_id", 2)
+    ranked = rank_within(
+        spark.createDataFrame(rows, "user_id string, item_id string, score double"), ["user_id"], "score", "item_id", 2
+    )
     assert sorted((r["user_id"], r["rank"], r["item_id"]) for r in ranked.collect()) == [
         ("u", 1, "c"),
         ("u", 2, "a"),

@@ -64,7 +64,8 @@ def test_move_replaces_the_target_and_leaves_nothing_behind(store):
 
 
 @pytest.mark.parametrize(
-    "read", ["get", "size", lambda s, k: list(s.chunks(k)), lambda s, k: s.copy(k, "b"), lambda s, k: s.move(k, "b")])
+    "read", ["get", "size", lambda s, k: list(s.chunks(k)), lambda s, k: s.copy(k, "b"), lambda s, k: s.move(k, "b")]
+)
 def test_a_missing_object_is_named(store, read):
     with pytest.raises(MissingObject, match=f"{store.root}/a/b"):
         getattr(store, read)("a/b") if isinstance(read, str) else read(store, "a/b")

@@ -34,11 +34,19 @@ def edited(path, value):
 
 
 BAD = [
-    (("scenery",), 1, "scenery: unknown key; allowed: demo, event_weights, events, features, publish, ranking, recalls"),
+    (
+        ("scenery",),
+        1,
+        "scenery: unknown key; allowed: demo, event_weights, events, features, publish, ranking, recalls",
+    ),
     (("features", "window"), [3], "features.window: unknown key; allowed: events, preference, smoothing"),
     (("features", "windows"), [3, 0], "features.windows.1: Input should be greater than or equal to 1, not 0"),
     (("features", "windows"), [], "features.windows: List should have at least 1 item"),
-    (("features", "events"), ["buy"], "features.events: 'buy' is not an event of `events`; allowed: expr, click, praise"),
+    (
+        ("features", "events"),
+        ["buy"],
+        "features.events: 'buy' is not an event of `events`; allowed: expr, click, praise",
+    ),
     (("recalls", 0), {"name": "x", "job": "swung"}, "recalls[0].job: no recall job 'swung' in jobs/recall; there are:"),
     (("recalls", 2, "similarity"), "cosinus", "recalls[2] (etrec_i2i): similarity: Input should be"),
     (("recalls", 2, "simularity"), "cosine", "recalls[2] (etrec_i2i): simularity: unknown key; allowed: "),
@@ -54,7 +62,7 @@ BAD = [
     (("tables", "item", "roles", "item_id"), None, "tables: item.roles lacks item_id"),
     (("tables", "behavior", "roles", "colour"), "x", "tables.behavior.roles.colour: unknown key; allowed: author"),
     (("ranking", "test_days"), 13, "ranking: validation_days + test_days must be below training_days"),
-    (("publish", "fallback"), "cold", "publish.fallback: 'cold' is not a recall line; allowed: hot"),
+    (("publish", "fallback"), "cold", "publish.fallback: 'cold' is not a recall line; allowed: etrec_i2i"),
 ]
 
 

@@ -23,8 +23,19 @@ SCORES = Contract.model_validate(
             {"name": "id_given", "kind": "not_null", "columns": ["item_id"], "severity": "fail"},
             {"name": "score_range", "kind": "range", "column": "score", "min": 0, "max": 10, "severity": "fail"},
             {"name": "id_form", "kind": "regex", "column": "item_id", "pattern": "[a-z]+", "severity": "fail"},
-            {"name": "id_known", "kind": "allowed_values", "column": "item_id", "values": ["a", "b", "c"], "severity": "fail"},
-            {"name": "not_a_low", "kind": "expression", "expression": "item_id <> 'a' or score > 1", "severity": "fail"},
+            {
+                "name": "id_known",
+                "kind": "allowed_values",
+                "column": "item_id",
+                "values": ["a", "b", "c"],
+                "severity": "fail",
+            },
+            {
+                "name": "not_a_low",
+                "kind": "expression",
+                "expression": "item_id <> 'a' or score > 1",
+                "severity": "fail",
+            },
             {"name": "some_rows", "kind": "row_count", "min": 1, "severity": "warn"},
         ],
     }
