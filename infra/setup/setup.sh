@@ -56,13 +56,15 @@ make_venv() {
             break
         fi
     done
-    [ -n "$found" ] || fail "needs Python 3.11: install it (Debian 12: apt-get install python3 python3-venv; macOS: brew install python@3.11) or set PYTHON=/path/to/python3.11"
+    [ -n "$found" ] || fail "needs Python 3.11: install it (Debian 12: apt-get install python3 python3-venv;" \
+        "macOS: brew install python@3.11) or set PYTHON=/path/to/python3.11"
     say "making .venv with $("$found" -V)"
     rm -rf "$venv"
     if uv --version >/dev/null 2>&1; then
         uv venv --quiet --python "$found" "$venv" || fail "uv could not make .venv"
     else
-        "$found" -m venv "$venv" || fail "$found cannot make a venv: install its venv module (Debian: apt-get install python3-venv)"
+        "$found" -m venv "$venv" ||
+            fail "$found cannot make a venv: install its venv module (Debian: apt-get install python3-venv)"
     fi
     mkdir -p "$share"
     echo "$root" >"$share/venv.done"
@@ -86,7 +88,7 @@ install_packages() {
     local uv tries=0
     uv=$(uv_command)
     rm -f "$share/project.done"
-    say "installing $(grep -c '==' requirements.lock) packages of requirements.lock with $([ -n "$uv" ] && echo uv || echo pip)"
+    say "installing the packages of requirements.lock with $([ -n "$uv" ] && echo uv || echo pip)"
     until visibly install_locked "$uv"; do
         tries=$((tries + 1))
         [ "$tries" -lt 3 ] || fail "packages of requirements.lock could not be installed, see above"
@@ -161,7 +163,8 @@ install_java() {
 set_java() {
     if ! java_home=$(find_java); then
         install_java && java_home=$(find_java) ||
-            fail "Spark needs Java 17 (up to 21): install it (Debian 12, Ubuntu: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME"
+            fail "Spark needs Java 17 (up to 21): install it (Debian 12, Ubuntu: apt-get install" \
+                "openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME"
     fi
 }
 

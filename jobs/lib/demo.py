@@ -23,11 +23,13 @@ def run_demo(days: int, port: int = 8080) -> None:
     last = _yesterday(solution)
     log.info("demo: %s days of planted data up to ds=%s, everything under %s", days, last, settings().home)
     best_auc = _fill(solution, window(last, days))
-    platform.start(port)
-    log.info("demo: running home_page for ds=%s through the scheduler", last)
-    platform.run_day("home_page", last, solution.timezone)
+    platform.ensure_started(port)
+    platform.unpause("rec_sln_demo_data")  # tomorrow's data come by themselves, and home_page waits for them
+    log.info("demo: running %s for ds=%s through the scheduler", solution.scenario, last)
+    platform.run_day(solution.scenario, last, solution.timezone)
     print_summary(solution, last, best_auc)
-    print(f"\nAirflow: {platform.address()}   login: {platform.credentials()}   (stop it with `make stop`)")
+    name, password = platform.credentials()
+    print(f"\nAirflow: {platform.address()}   login: {name} / {password}   (stop it with `make stop`)")
     log.info("demo: done in %.0f s", time.monotonic() - started)
 
 

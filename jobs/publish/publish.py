@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+from functools import cache
 
 from jobs.lib import partitions, tables
 from jobs.lib.object_store import open_store
@@ -125,8 +126,9 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
     }
 
 
+@cache
 def _sources_id() -> str:
-    """The version of the code: a hash of every source file of the jobs."""
+    """The version of the code: a hash of every source file of the jobs, taken once in the life of a process."""
     digest = hashlib.sha256()
     for file in sorted((PROJECT_ROOT / "jobs").rglob("*.py")):
         digest.update(f"{file.relative_to(PROJECT_ROOT).as_posix()}\n".encode() + file.read_bytes())

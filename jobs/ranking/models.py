@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import xgboost
+
+
+# Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same cores
+# (Spark, other nodes) a training took three times the CPU.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Reciprocal rank fusion of ranked lists, some thousand users at a time.
 
-Source: Cormack, Clarke and Buettcher 2009: score = sum over the lists that hold an item of 1 / (60 + rank). It needs no
-scale common to the lists. Points are whole 1e-9 units, so sums are exact. Recalls are coded by the order of their names.
+Source: Cormack, Clarke and Buettcher 2009: score = sum over the lists that hold an item of 1 / (60 + rank). It needs
+no scale common to the lists. Points are whole 1e-9 units, so sums are exact. Recalls are coded by the order of their
+names.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SEEN, ACTIVE = -1, -2  # `recall` of a row that says: this user acted on the ite
 
 @dataclass(frozen=True)
 class HotList:
-    """The lists that are the same for everyone, merged, best first: entries ends[k]:ends[k + 1] are those of items[k]."""
+    """The lists that are the same for everyone, merged, best first. Item k has the entries ends[k]:ends[k + 1]."""
 
     items: pa.Array
     points: np.ndarray

@@ -1,0 +1,61 @@
+"""A tiny flow through the real scheduler: waits at the anchors, runs, publishes; and a second run changes nothing."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+from jobs.lib import partitions, platform
+from jobs.lib.cli import main
+from jobs.lib.settings import PROJECT_ROOT, settings
+from jobs.lib.solution import load_solution
+
+pytestmark = pytest.mark.e2e
+
+FIRST, LAST = "20261101", "20261106"
+
+
+@pytest.fixture
+def airflow(warehouse, monkeypatch):
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(PROJECT_ROOT / "tests" / "e2e" / "tiny.yaml"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    platform.start(port)
+    yield
+    platform.stop()
+
+
+def published():
+    root = settings().home / "published" / "dev" / "home_page"
+    latest = json.loads((root / "latest.json").read_text())
+    files = {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+    return latest, files
+
+
+def test_a_day_waits_for_its_tables_runs_is_published_and_a_rerun_is_the_same(spark, airflow):
+    zone = load_solution().timezone
+    said = []
+    run = threading.Thread(target=_remember, args=(said, "home_page", LAST, zone))
+    run.start()
+    main(["run", "create_data", "--from", FIRST, "--to", LAST])
+    run.join(timeout=600)
+    assert not run.is_alive() and said[-1] == "finished", said
+    latest, files = published()
+    assert latest["ds"] == LAST
+    assert main(["bundle", "verify", f"{settings().publish_root}/home_page"]) == 0
+    assert partitions.record("home_page_recommendations", LAST)["rows"] > 0
+    assert partitions.present_days("home_page_rank_samples") == [f"2026110{n}" for n in (3, 4, 5, 6)]
+
+    platform.run_day("home_page", LAST, zone)
+    assert published() == (latest, files)
+
+
+def _remember(said, dag_id, ds, zone):
+    try:
+        platform.run_day(dag_id, ds, zone, said.append)
+        said.append("finished")
+    except Exception as error:
+        said.append(repr(error))
+        raise
