@@ -15,7 +15,8 @@ from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
 from flowlib.nodes import RETRIES
 from jobs.lib import partitions
-from jobs.lib.solution import Solution, TableConfig
+from jobs.lib.input_tables import TableConfig
+from jobs.lib.solution import Solution
 
 POLL_SEC = 5
 TIMEOUT = timedelta(days=14)

@@ -38,9 +38,7 @@ def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame
     if config is None or not attributes:
         return None
     if config.snapshot == "once":
-        return preferences.constant_spans(
-            roles.items(read_snapshot(config, days[-1]), solution), attributes, days
-        )
+        return preferences.constant_spans(roles.items(read_snapshot(config, days[-1]), solution), attributes, days)
     return preferences.attribute_spans(roles.items(read_days(config.table, days, needed_by), solution), attributes)
 
 

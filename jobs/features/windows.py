@@ -205,4 +205,3 @@ def _split(table: pa.Table, cells_per_key: int) -> list[pa.Table]:
         cuts.append(int(ends[-2]))
     cuts = sorted({*cuts, table.num_rows})
     return [table.slice(a, b - a) for a, b in pairwise(cuts)]
-

@@ -11,9 +11,9 @@ import os
 
 from jobs.lib.days import add_days
 from jobs.lib.errors import MissingPartition
+from jobs.lib.input_tables import TableConfig
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import settings
-from jobs.lib.solution import TableConfig
 
 
 def table_path(table: str) -> str:

@@ -21,6 +21,7 @@ from jobs.lib import driver
 from jobs.lib.airflow_api import Airflow, PlatformError
 from jobs.lib.airflow_config import environment, write_config
 from jobs.lib.settings import settings
+from jobs.lib.supervisor import end_leftovers
 
 START_SEC = 300
 STOP_SEC = 30
@@ -36,6 +37,7 @@ def start(port: int = 8080, say: Callable[[str], None] = print) -> str:
     home = _home()
     lock = _take_lock(home)
     try:
+        _end_leftovers(lock, say)
         _refuse_taken_port(port)
         write_config(home, port)
         supervisor = _launch(home, port, lock)
@@ -64,6 +66,9 @@ def stop(say: Callable[[str], None] = print) -> bool:
     """Stop Airflow and idle Spark drivers, and wait until nothing of it is left. False when none was running."""
     driver.stop_all()
     if (running := is_running()) is None:
+        lock = _take_lock(_home())
+        _end_leftovers(lock, say)
+        os.close(lock)
         say("Airflow is not running")
         return False
     say(f"stopping Airflow at {running['address']} (pid {running['pid']})")
@@ -165,8 +170,14 @@ def _take_lock(home: Path) -> int:
         if running := is_running():
             os.close(lock)
             raise PlatformError(f"already running at {running['address']} (pid {running['pid']})")
-    os.truncate(lock, 0)
     return lock
+
+
+def _end_leftovers(lock: int, say: Callable[[str], None]) -> None:
+    """The lock is free, so the supervisor that wrote into it is gone; its guard may have been killed with it."""
+    if (state := os.pread(lock, 1000, 0)) and (left := end_leftovers(json.loads(state)["pid"])):
+        say(f"ended {left} processes that a killed Airflow had left")
+    os.truncate(lock, 0)
 
 
 def _try_lock(lock: int) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.lib.solution import Solution, TableConfig
+from jobs.lib.input_tables import TableConfig
+from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:

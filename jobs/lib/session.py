@@ -7,10 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from jobs.lib.errors import SettingError
-from jobs.lib.settings import Settings, settings
+from jobs.lib.settings import PROJECT_ROOT, Settings, settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+LOGGING = PROJECT_ROOT / "infra" / "spark" / "log4j2.properties"
 
 
 def spark() -> SparkSession:
@@ -27,6 +30,8 @@ def spark() -> SparkSession:
         return active
     config = settings()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if config.spark_master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # no look-up of the host's name, nothing on the network
     builder = SparkSession.builder.master(config.spark_master).appName("recflow")
     for key, value in _options(config).items():
         builder = builder.config(key, value)
@@ -49,7 +54,7 @@ def _options(config: Settings) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -Dio.netty.tryReflectionSetAccessible=true",
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}",
     }
     if config.spark_master.startswith("local"):
         # One process: jars by class path cost nothing at start, and small shuffles need few partitions.

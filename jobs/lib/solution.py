@@ -14,11 +14,9 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_
 
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.errors import NodeError
-from jobs.lib.input_tables import TableConfig, Tables
+from jobs.lib.input_tables import Tables
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.yaml_model import Strict, problem_lines, read_yaml, validated
-
-__all__ = ["Name", "Node", "RecallParams", "Solution", "TableConfig", "load_solution"]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -45,6 +43,16 @@ class RecallParams(Strict):
     name: Name
     job: Name
     source: Name | None = None
+
+    @property
+    def events_named(self) -> list[str]:
+        """Events that the line refers to; each must be declared."""
+        return []
+
+    @property
+    def module(self) -> Any:
+        """The job file: its CONTRACT is the kind of table it makes, its SOURCE_CONTRACT the kind it needs as source."""
+        return importlib.import_module(f"jobs.recall.{self.job}")
 
 
 class Ranking(Strict):
@@ -131,14 +139,18 @@ class Solution(Strict):
         _refuse_unknown("features.preference.event", [self.preference_event], self.events)
         if self.tables.behavior.impressions and self.target == self.events[0]:
             raise ValueError("target: with impressions the first of `events` is the impression, not a target")
-        seen: set[str] = set()
+        seen: dict[str, str] = {}
         for recall in self.recalls:
+            where = f"recalls[{recall.name}]"
             if recall.name in seen:
                 raise ValueError(f"recalls: the name {recall.name!r} is used twice")
+            _refuse_unknown(f"{where}.event", recall.events_named, self.events)
             if recall.source is not None:
-                where = f"recalls[{recall.name}].source"
-                _refuse_unknown(where, [recall.source], sorted(seen), "an earlier recall line")
-            seen.add(recall.name)
+                kind = getattr(recall.module, "SOURCE_CONTRACT", None)
+                fitting = sorted(name for name, contract in seen.items() if kind in (None, contract))
+                what = f"an earlier recall line{f' that makes a {kind}' if kind else ''}"
+                _refuse_unknown(f"{where}.source", [recall.source], fitting, what)
+            seen[recall.name] = recall.module.CONTRACT
         if self.publish.fallback is not None:
             _refuse_unknown("publish.fallback", [self.publish.fallback], sorted(seen), "a recall line")
         return self

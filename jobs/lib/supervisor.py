@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pathlib import Path
 POOL = "recflow_writers"
 GRACE_SEC = 8
 RESTARTS = 5
+PORT_SEC = 120
 
 
 def main() -> None:
@@ -31,9 +33,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     components = {
         "api-server": ["api-server", "--host", "127.0.0.1", "--port", port],
-        "scheduler": ["scheduler", "--skip-serve-logs"],
         "dag-processor": ["dag-processor"],
         "triggerer": ["triggerer", "--skip-serve-logs"],
+        "scheduler": ["scheduler", "--skip-serve-logs"],
     }
     _say("importing Airflow and preparing its database")
     database = _fork(held, logs / "database.log", _prepare_database)  # on another core, meanwhile
@@ -44,7 +46,11 @@ def main() -> None:
     if os.waitpid(database, 0)[1]:
         sys.exit(f"the metadata database could not be prepared, see {logs / 'database.log'}")
     _say("starting " + ", ".join(components))
-    running = {_fork_component(held, logs, name, components): name for name in components}
+    running = {}
+    for name in components:
+        if name == "scheduler":  # tasks that it starts talk to the API server, and fail for good when there is none
+            _wait_for_port(int(port))
+        running[_fork_component(held, logs, name, components)] = name
     for _ in range(RESTARTS):
         pid, status = os.wait()
         if pid == guard:
@@ -55,6 +61,14 @@ def main() -> None:
         time.sleep(1)
         running[_fork_component(held, logs, name, components)] = name
     sys.exit(f"components ended {RESTARTS} times: giving up")
+
+
+def _wait_for_port(port: int) -> None:
+    for _ in range(PORT_SEC * 10):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
 
 
 def _prepare_database() -> None:
@@ -117,6 +131,18 @@ def _start_guard() -> tuple[int, int]:
     os._exit(0)
 
 
+def end_leftovers(session: int) -> int:
+    """End what is left of an Airflow whose supervisor and guard were both killed. Returns how many processes.
+
+    A session's number is not given out again while it has members, so a session without leader is still the old one.
+    """
+    members = _members(session)
+    left = 0 if session in members else sum("airflow" in _command(pid) for pid in members)
+    if left:
+        _end_session(session)
+    return left
+
+
 def _end_session(session: int) -> None:
     """End all processes of a session but this one, first politely. (Tasks have process groups of their own.)"""
     deadline = time.monotonic() + GRACE_SEC
@@ -138,6 +164,12 @@ def _members(session: int) -> list[int]:
                 if int(sid) == session and state != "Z":
                     found.append(int(entry.name))
     return found
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 def _signal(pid: int, number: int) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jobs.lib import partitions, quality
 from jobs.lib.contracts import Contract, conform, load_contract
+from jobs.lib.input_tables import TableConfig
 from jobs.lib.partitions import table_path
 from jobs.lib.session import spark
-from jobs.lib.solution import TableConfig
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:

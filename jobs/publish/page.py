@@ -30,7 +30,7 @@ th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--li
 th { color: var(--soft); font-weight: 600; font-size: 13px; white-space: normal; vertical-align: bottom; }
 tr:last-child td { border-bottom: 0; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; } td.text, th.text { text-align: left; }
-td.wide { white-space: normal; min-width: 200px; }
+td.text { white-space: normal; min-width: 120px; }
 figure { margin: 10px 0 14px; overflow-x: auto; } figcaption { font-size: 13px; margin-bottom: 4px; }
 svg { width: 100%; height: auto; display: block; max-width: 760px; min-width: 480px; }
 svg text { fill: var(--text); font-size: 13px; }
@@ -54,7 +54,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Seq
     """A table of texts; the first column and `text_columns` are aligned left."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
-        classes = [' class="text wide"' if i in text_columns else "" for i in range(len(values))]
+        classes = [' class="text"' if i in text_columns else "" for i in range(len(values))]
         return "".join(f"<{tag}{c}>{escape(v)}</{tag}>" for c, v in zip(classes, values, strict=True))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)

@@ -3,6 +3,7 @@
 Formulas: algorithms.md ("Measures"). A measure that is undefined on its input (one class only, no rows) is NaN:
 callers store it as NULL and never as 0.
 """
+
 from __future__ import annotations
 
 import math

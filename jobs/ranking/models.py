@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import xgboost
 
 
-# Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same cores
-# (Spark, other nodes) a training took three times the CPU.
+# Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same
+# cores (Spark, other nodes) a training took three times the CPU.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 KEYS = ["ds", "request_id", "user_id", "item_id"]
 
 
-def sampled(
-    rows: DataFrame, events: DataFrame, offered: DataFrame, labels: list[str], solution: Solution
-) -> DataFrame:
+def sampled(rows: DataFrame, events: DataFrame, offered: DataFrame, labels: list[str], solution: Solution) -> DataFrame:
     """Up to `negatives_per_positive` rows per positive, in its request and context, with all labels 0.
 
     Fewer where draws meet or the user acted on the item that day. offered: distinct (ds, item_id).

@@ -20,7 +20,8 @@ from jobs.features.history import consecutive
 from jobs.features.windows import longest_window
 from jobs.lib import partitions, roles
 from jobs.lib.days import add_days, day_range
-from jobs.lib.solution import Node, Solution, TableConfig
+from jobs.lib.input_tables import TableConfig
+from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_present, read_snapshot, write_days
 from jobs.ranking import negatives

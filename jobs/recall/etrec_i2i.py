@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from jobs.lib import tables
-from jobs.lib.errors import SolutionError
 from jobs.lib.solution import Node, RecallParams, Solution
 from jobs.recall import inputs
 
@@ -139,11 +138,6 @@ def _similarity(
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
     params = node.params
-    if unknown := [event for event in params.events_named if event not in solution.events]:
-        raise SolutionError(
-            f"{solution.path}: recalls ({params.name}).event: {unknown[0]!r} is not an event; "
-            f"allowed: {', '.join(solution.events)}"
-        )
     weights = {params.event: 1.0} if params.event else inputs.action_weights(solution)
 
     def similar(ds: str) -> DataFrame:

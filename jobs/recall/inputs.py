@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ def offered_items(solution: Solution, ds: str) -> DataFrame | None:
 
 def contract_of(recall: RecallParams) -> str:
     """The kind of table that a recall line makes: the name of its contract."""
-    return importlib.import_module(f"jobs.recall.{recall.job}").CONTRACT
+    return recall.module.CONTRACT
 
 
 def for_each_day(days: list[str], build: Callable[[str], DataFrame]) -> DataFrame:

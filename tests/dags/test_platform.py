@@ -121,3 +121,25 @@ def test_when_the_supervisor_is_killed_the_guard_ends_the_session_and_frees_the_
 def test_a_day_that_is_not_over_is_refused():
     with pytest.raises(PlatformError, match="ds=29990101 is not over yet in Asia/Shanghai"):
         Airflow("http://127.0.0.1:1").trigger_day("home_page", "29990101", "Asia/Shanghai")
+
+
+def test_what_is_left_when_supervisor_and_guard_were_killed_is_ended_by_the_next_start_or_stop(home):
+    code = "import os, time\nif os.fork(): os._exit(0)\nos.write(1, b'ready\\n'); time.sleep(60)\n"
+    command = [sys.executable, "-c", code, "airflow"]
+    leader = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    assert leader.stdout.readline() == b"ready\n"
+    leader.wait(5)
+    assert len(supervisor._members(leader.pid)) == 1
+    (home / "lock").write_text(json.dumps({"pid": leader.pid, "address": "http://127.0.0.1:8080"}))
+    said: list[str] = []
+    assert platform.stop(said.append) is False
+    assert said == ["ended 1 processes that a killed Airflow had left", "Airflow is not running"]
+    assert supervisor._members(leader.pid) == []
+
+
+def test_a_session_whose_leader_lives_is_not_a_leftover():
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "airflow"], start_new_session=True)
+    assert supervisor.end_leftovers(other.pid) == 0
+    assert other.poll() is None
+    other.kill()
+    other.wait(5)

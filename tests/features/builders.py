@@ -27,7 +27,7 @@ USERS = (
 
 
 def demo_solution(**sections) -> Solution:
-    """The demo's solution with the given sections merged over it. Without recalls, unless given: they are not our subject."""
+    """The demo's solution with the given sections merged over it, and without recalls unless they are given."""
     raw = copy.deepcopy(HOME_PAGE) | {"recalls": []}
     raw["publish"] |= {"fallback": None}
     return Solution.model_validate(_merged(raw, sections))
@@ -36,7 +36,8 @@ def demo_solution(**sections) -> Solution:
 def _merged(below: dict, above: dict) -> dict:
     merged = dict(below)
     for key, value in above.items():
-        merged[key] = _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merged(below[key], value) if both else value
     return merged
 
 

@@ -14,8 +14,8 @@ from tests.features.builders import demo_solution
 FIRST = 20_000  # day number of the first day asked for
 
 WINDOWS = w.Windows(
-    side="user", events=("expr", "click", "praise"), value_events=("click",), windows=(1, 2, 4), longest=5, smoothing=10.0,
-    rates=(("ctr", "expr", "click"), ("praise_rate", "click", "praise")),
+    side="user", events=("expr", "click", "praise"), value_events=("click",), windows=(1, 2, 4), longest=5,
+    smoothing=10.0, rates=(("ctr", "expr", "click"), ("praise_rate", "click", "praise")),
     attributes=("category", "author"), preference=("click", 3, 2),
 )  # fmt: skip
 
@@ -26,11 +26,12 @@ SCHEMA = pa.schema({
 
 actions = st.dictionaries(
     st.tuples(st.sampled_from("abc"), st.sampled_from(WINDOWS.events), st.sampled_from("wxyz"), st.integers(-6, 7)),
-    st.tuples(st.integers(1, 3), st.integers(-10**12, 10**12)),
+    st.tuples(st.integers(1, 3), st.integers(-(10**12), 10**12)),
     max_size=40,
 )
 # item -> per day its category; None = not listed that day
-catalogs = st.dictionaries(st.sampled_from("wxyz"), st.lists(st.sampled_from(["p", "q", "r", None]), min_size=8, max_size=8))
+by_day = st.lists(st.sampled_from(["p", "q", "r", None]), min_size=8, max_size=8)
+catalogs = st.dictionaries(st.sampled_from("wxyz"), by_day)
 
 
 def test_names_of_the_demo_solution():
@@ -38,7 +39,8 @@ def test_names_of_the_demo_solution():
     names = w.feature_names(solution, "user")
     assert len(names) == len(set(names)) == 3 * 3 * 3 + 2 * 3 + 3 + 2 * 3 + 1 + 4
     assert {"user__click_cnt_7d", "user__ctr_15d", "user__praise_rate_3d", "user__expr_days_since"} <= set(names)
-    assert {"user__category_click_kv_15d", "user__author_click_top_share_15d", "user__click_value_mean_7d"} <= set(names)
+    assert {"user__category_click_kv_15d", "user__author_click_top_share_15d"} <= set(names)
+    assert {"user__click_value_mean_7d", "user__history_days"} <= set(names)
     item = w.feature_names(solution, "item")
     assert "item__ctr_15d" in item and not [n for n in item if "_kv_" in n or "top_share" in n]
 
@@ -89,7 +91,8 @@ def test_preferences_break_ties_by_value_and_share_counts_all():
 
 
 def test_chunks_hold_whole_keys_however_batches_fall(monkeypatch):
-    table = _table([(key, "click", str(i), 0, 1, 0) for key, n in (("a", 1), ("b", 9), ("c", 2), ("d", 1)) for i in range(n)])
+    sizes = {"a": 1, "b": 9, "c": 2, "d": 1}
+    table = _table([(key, "click", str(i), 0, 1, 0) for key, n in sizes.items() for i in range(n)])
     for rows_per_chunk in (1, 2, 3, 5, 100):
         monkeypatch.setattr(w, "ROWS_PER_CHUNK", rows_per_chunk)
         for cells in (1, w.CELLS_PER_CHUNK // 2, w.CELLS_PER_CHUNK):
@@ -126,6 +129,6 @@ def _table(facts: list[tuple], catalog: dict | None = None, day: int = 0, n_days
         for t in range(day, day + n_days) if e == event else ():
             value = (catalog or {}).get(item, [None] * 8)[t]
             if value and t - window < acted <= t:  # spans of one day: the kernel must not care how days are cut
-                rows += [(key, e, value, FIRST + t, FIRST + t + 1, cnt, 0, attribute) for attribute in WINDOWS.attributes]
+                rows += [(key, e, value, FIRST + t, FIRST + t + 1, cnt, 0, name) for name in WINDOWS.attributes]
     columns = list(zip(*sorted(rows, key=lambda r: r[0]), strict=True)) or [()] * 8
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)

@@ -1,4 +1,5 @@
 """Measures against figures worked by hand and against slow definitions."""
+
 import itertools
 import math
 

@@ -1,4 +1,4 @@
-"""Training: the split by days, what too little data is, the same bytes, the cut, and no skill where there is nothing."""
+"""Training: the split by days, too little data, the same bytes, the cut, and no skill where there is nothing."""
 
 from __future__ import annotations
 

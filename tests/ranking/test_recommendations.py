@@ -10,7 +10,7 @@ from jobs.ranking.models import load_booster, model_features
 from jobs.ranking.rank_model import rank_model
 from jobs.ranking.rank_samples import rank_samples
 from tests.features.builders import demo_solution, rows_of
-from tests.ranking.builders import DAY, DAY_BEFORE, sample_table, shown, sources
+from tests.ranking.builders import DAY_BEFORE, sample_table, shown, sources
 
 CANDIDATES = (
     "user_id string, item_id string, score double, rank int, sources array<struct<recall:string,score:double,rank:int>>"
@@ -81,9 +81,8 @@ def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, hot,
     import xgboost
 
     by_hand = load_booster(model.booster).predict(xgboost.DMatrix(frame, enable_categorical=True))
-    expected = sorted(
-        ((-float(s), i) for s, u, i in zip(by_hand, *table.select(["user_id", "item_id"]).to_pydict().values(), strict=True)
-         if u == "u1"))[:2]  # fmt: skip
+    pairs = zip(by_hand, table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
+    expected = sorted((-float(score), item) for score, user, item in pairs if user == "u1")[:2]
     assert [(-r["score"], r["item_id"]) for r in lists if r["user_id"] == "u1"] == expected
 
 
