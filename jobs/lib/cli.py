@@ -125,12 +125,6 @@ def _stop(arguments: argparse.Namespace) -> None:
     platform.stop()
 
 
-def _driver(arguments: argparse.Namespace) -> None:
-    from jobs.lib import driver
-
-    driver.serve(arguments.solution)
-
-
 def _days(arguments: argparse.Namespace) -> list[str]:
     if arguments.ds:
         if arguments.from_ds or arguments.to_ds:
@@ -177,7 +171,6 @@ def _parser() -> argparse.ArgumentParser:
     ui = command("ui", _ui, "Start Airflow and its UI.")
     ui.add_argument("--port", type=int, default=8080)
     command("stop", _stop, "Stop what `demo` or `ui` started.")
-    command("driver", _driver, "Serve jobs from one warm Spark session (started by Airflow nodes).", "solution")
     return parser
 
 

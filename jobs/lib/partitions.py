@@ -95,16 +95,16 @@ def _store():
 
 def read_arrow(table: str, ds: str, columns: list[str]):
     """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures."""
-    delta = _delta_table(table)
+    delta = delta_table(table)
     return delta.to_pyarrow_dataset(partitions=[("ds", "=", ds)]).to_table(columns=columns)
 
 
 def _delta_days(table: str) -> list[str]:
-    delta = _delta_table(table)
+    delta = delta_table(table)
     return sorted({part["ds"] for part in delta.partitions() if part.get("ds")}) if delta else []
 
 
-def _delta_table(table: str):
+def delta_table(table: str):
     """The table for readers without Spark, or None when there is none."""
     import deltalake
 

@@ -54,6 +54,7 @@ def _options(config: Settings) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
+        "spark.driver.maxResultSize": "0",  # what may be collected is bounded where it is collected
         "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}",
     }
     if config.spark_master.startswith("local"):

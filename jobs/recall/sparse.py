@@ -17,9 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
+from jobs.lib.errors import RecflowError
+from jobs.lib.spark import F
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+COLLECTED_BYTES = 2 << 30  # of coded pairs: about 500 M actions, or 130 M similarities
 PACKED_USERS = "ids array<string>, codes binary, sizes binary, left_out binary"
 PACKED_SIMILARITIES = "trigger_ids array<string>, trigger_codes binary, ids array<string>, codes binary, scores binary"
 
@@ -83,7 +87,10 @@ def pack_users(batches: Iterator[pa.RecordBatch], at_least: int, at_most: int) -
 def histories(actions: DataFrame, at_least: int, at_most: int) -> Histories:
     """The distinct items of each user with at_least..at_most of them; collected in coded form, 4 bytes a pair."""
     by_user = actions.select("user_id", "item_id").repartition("user_id")
-    parts = _parts(by_user.mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED_USERS))
+    parts = _parts(
+        by_user.mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED_USERS),
+        "lower max_user_behavior or window_days",
+    )
     items = sorted_ids([part["ids"].values for part in parts])
     codes = [place(part["ids"].values, items)[_numbers(part["codes"], np.int32)] for part in parts]
     sizes = [_numbers(part["sizes"], np.int64) for part in parts]
@@ -118,7 +125,7 @@ def pack_similarities(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBa
 
 def similarities(similar: DataFrame) -> Similarities:
     """A (trigger_item_id, item_id, score) table, collected in coded form: 16 bytes a row."""
-    parts = _parts(similar.mapInArrow(pack_similarities, PACKED_SIMILARITIES))
+    parts = _parts(similar.mapInArrow(pack_similarities, PACKED_SIMILARITIES), "lower top_n of the i2i recall")
     items = sorted_ids([part[name].values for part in parts for name in ("trigger_ids", "ids")])
 
     def joined(ids: str, codes: str) -> np.ndarray:
@@ -141,8 +148,17 @@ def _packed_row(**columns: pa.Array | np.ndarray) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _parts(packed: DataFrame) -> list[dict[str, pa.Scalar]]:
-    table = packed.toArrow()
+def _parts(packed: DataFrame, advice: str) -> list[dict[str, pa.Scalar]]:
+    """Packed partitions, collected. Raises RecflowError with the advice when they would not fit one process."""
+    held = packed.persist()
+    try:
+        coded_columns = [F.octet_length(name) for name, kind in packed.dtypes if kind == "binary"]
+        size = held.select(F.sum(sum(coded_columns, F.lit(0).cast("bigint")))).first()[0] or 0
+        if size > COLLECTED_BYTES:
+            raise RecflowError(f"{size:,} bytes are to be held in one process, at most {COLLECTED_BYTES:,}: {advice}")
+        table = held.toArrow()
+    finally:
+        held.unpersist()
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*table.columns, strict=True)]
 
 

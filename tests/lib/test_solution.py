@@ -54,17 +54,17 @@ BAD = [
     (
         ("recalls", 3, "source"),
         "swing",
-        "recalls[etrec_u2i].source: 'swing' is not an earlier recall line that makes a",
+        "recalls[etrec_u2i].source: 'swing' is not an earlier recall line that",
     ),
     (
         ("recalls", 3, "source"),
         "hot",
-        "'hot' is not an earlier recall line that makes a recall_i2i; allowed: etrec_i2i",
+        "'hot' is not an earlier recall line that makes a recall_i2i; allowed: etrec",
     ),
     (
         ("recalls", 2, "event"),
         "buy",
-        "recalls[etrec_i2i].event: 'buy' is not an event of `events`; allowed: expr, click",
+        "recalls[etrec_i2i].event: 'buy' is not an event of `events`; allowed: expr",
     ),
     (("recalls", 3, "name"), "hot", "recalls: the name 'hot' is used twice"),
     (("recalls",), "hot", "recalls: a list of recall lines is expected"),

@@ -157,3 +157,13 @@ def test_the_job_equals_the_reference(spark, similarity, cases, alpha, top_n):
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         params(**wrong)
+
+
+def test_what_would_not_fit_one_process_is_refused_with_advice(spark, monkeypatch):
+    from jobs.lib.errors import RecflowError
+    from jobs.recall import sparse
+
+    monkeypatch.setattr(sparse, "COLLECTED_BYTES", 10)
+    acts = spark.createDataFrame([("u1", "a"), ("u1", "b")], "user_id string, item_id string")
+    with pytest.raises(RecflowError, match="at most 10: lower max_user_behavior or window_days"):
+        sparse.histories(acts, 1, 10)

@@ -74,7 +74,7 @@ def _published(scenario: str, ds: str) -> str:
 
 def _first_rows(table: str, ds: str) -> str:
     try:
-        delta = partitions._delta_table(table)
+        delta = partitions.delta_table(table)
         rows = delta.to_pyarrow_dataset(partitions=[("ds", "=", ds)]).head(ROWS_SHOWN).to_pylist() if delta else []
         return _table(rows)
     except Exception as error:  # a page with the record but without rows is still of use
