@@ -117,6 +117,11 @@ def best_auc(days: list[str], solution: Solution, node: Node | None = None) -> t
     return demo_day.best_auc(params_of(solution, node), days)
 
 
+def true_click_rate(solution: Solution, user_ids: list[str], item_ids: list[str]) -> float:
+    """The mean true click probability of (user, item) pairs: only planted data know it."""
+    return demo_day.true_click_rate(params_of(solution), user_ids, item_ids)
+
+
 def _by_chunk(session: SparkSession, params: DemoParams, numbers: list[int], batch, schema: str) -> DataFrame:
     """One Arrow batch per (day, chunk), made where the task runs: memory holds one chunk, not one day."""
     per_day = max(demo_day.chunks_on(params, day) for day in numbers)

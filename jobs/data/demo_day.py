@@ -225,3 +225,15 @@ def auc(score: np.ndarray, is_positive: np.ndarray) -> float:
     n1 = int(is_positive.sum())
     n0 = len(score) - n1
     return float((rank[is_positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)) if n1 and n0 else float("nan")
+
+
+def true_click_rate(params: DemoParams, user_ids: list[str], item_ids: list[str]) -> float:
+    """Mean true probability of a click if these pairs were shown on the home page at nine in the evening.
+
+    What lists are worth, whatever the generator happened to show: hit rates see only items that were shown.
+    """
+    users, user = np.unique(np.array(user_ids, np.int64), return_inverse=True)
+    items, item = np.unique(np.array(item_ids, np.int64), return_inverse=True)
+    page, hour = np.zeros(len(user), np.int64), np.full(len(user), 21.0)
+    truth = click_probability(params, users_of(params, users), user, items_of(params, items), item, page, hour)
+    return float(truth.mean())

@@ -6,7 +6,7 @@ import logging
 import time
 from datetime import datetime
 
-from jobs.lib import platform
+from jobs.lib import partitions, platform
 from jobs.lib.cli import run_node
 from jobs.lib.days import add_days, window
 from jobs.lib.settings import settings
@@ -14,6 +14,8 @@ from jobs.lib.solution import Solution, load_solution
 from jobs.publish.summary import print_summary
 
 log = logging.getLogger("recflow")
+
+LIST_LENGTH = 10
 
 
 def run_demo(days: int, port: int = 8080) -> None:
@@ -28,6 +30,7 @@ def run_demo(days: int, port: int = 8080) -> None:
     log.info("demo: running %s for ds=%s through the scheduler", solution.scenario, last)
     platform.run_day(solution.scenario, last, solution.timezone)
     print_summary(solution, last, best_auc)
+    _print_true_rates(solution, last)
     name, password = platform.credentials()
     print(f"\nAirflow: {platform.address()}   login: {name} / {password}   (stop it with `make stop`)")
     log.info("demo: done in %.0f s", time.monotonic() - started)
@@ -52,6 +55,24 @@ def _fill(solution: Solution, days: list[str]) -> float:
     auc, _ = best_auc(days[-1:], solution)
     spark().stop()
     return auc
+
+
+def _print_true_rates(solution: Solution, ds: str) -> None:
+    """What the lists are worth, as only planted data can tell. Hit rates count just what the world happened to show."""
+    from jobs.data.create_data import true_click_rate
+
+    lists = partitions.read_arrow(solution.table("recommendations"), ds, ["user_id", "item_id", "rank"]).to_pylist()
+    users = sorted({row["user_id"] for row in lists})
+    print("\nTrue click probability of the first ten items, known because the data are planted")
+    hot = partitions.read_arrow(solution.table("hot"), ds, ["item_id", "rank"]).to_pylist()
+    best = [row["item_id"] for row in hot if row["rank"] <= LIST_LENGTH]
+    shown = {
+        "the hot list for everyone": [(user, item) for user in users for item in best],
+        "the published list": [(row["user_id"], row["item_id"]) for row in lists if row["rank"] <= LIST_LENGTH],
+    }
+    for name, pairs in shown.items():
+        rate = true_click_rate(solution, [user for user, _ in pairs], [item for _, item in pairs])
+        print(f"  {name:<26} {rate:.4f}")
 
 
 def _yesterday(solution: Solution) -> str:

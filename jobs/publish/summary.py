@@ -6,7 +6,7 @@ from jobs.lib import partitions
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution
 
-LIST_MEASURES = (("hit_rate", 10), ("hit_rate", 50), ("recall", 50), ("ndcg", 10))
+LIST_MEASURES = (("hit_rate", 10), ("recall", 10), ("ndcg", 10), ("coverage", 10), ("hit_rate", 50), ("recall", 50))
 
 
 def print_summary(solution: Solution, ds: str, best_auc: float | None = None) -> None:

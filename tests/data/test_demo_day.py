@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from jobs.data import demo_world
-from jobs.data.demo_day import auc, best_auc, chunks_on, impressions, requests_on
+from jobs.data.demo_day import auc, best_auc, chunks_on, impressions, requests_on, true_click_rate
 from jobs.lib.days import day_number, window
 from jobs.lib.demo_params import DemoParams, from_environment
 from jobs.lib.errors import RecflowError
@@ -161,3 +161,11 @@ def test_params_from_flags_win_over_the_environment():
     environment = from_environment({"RECFLOW_DEMO_USERS": "500", "RECFLOW_DEMO_ITEMS": "60", "RECFLOW_DEMO_MODE": ""})
     params = DemoParams().overridden(environment, {"users": 700, "items": None})
     assert (params.users, params.items, params.mode) == (700, 60, "planted")
+
+
+def test_the_true_click_rate_of_what_was_shown_is_near_its_click_rate():
+    params = DemoParams(users=300, items=200, requests_per_day=2000)
+    shown = impressions(params, day_number("20260301"), 0)
+    users, items = shown.users.ids[shown.user].tolist(), shown.items.ids[shown.item].tolist()
+    rate = true_click_rate(params, users, items)
+    assert abs(rate - shown.probability.mean()) < 0.02
