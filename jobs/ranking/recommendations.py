@@ -88,7 +88,8 @@ def by_model(
 ) -> DataFrame:
     """The lists by a model's score, equal scores by item_id."""
     kept = ["user_id", "item_id", "sources"]
-    pairs = candidates.select(*kept).unionByName(filled.select(*kept))
+    # Read as stored, a day's candidates are one file and so one task; scoring is the most work of the flow.
+    pairs = candidates.select(*kept).unionByName(filled.select(*kept)).repartition("user_id")
     described = with_features(in_serving_context(pairs, model, ds, solution), sources, solution)
     scored = described.select(*kept, scores(model, solution).alias("score"))
     ranked = rank_within(scored, ["user_id"], "score", "item_id", solution.publish.top_n)

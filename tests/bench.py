@@ -1,0 +1,151 @@
+"""`make bench`: how fast, beside the naive way or another engine doing the same work in the same run. Medians of runs.
+
+Windowed features of users for every day of a range (counts, 3/7/15 days x 3 events), from daily partials:
+    kernel     one pass, as `user_features` computes them (with all its other statistics)
+    duckdb     counts only: window frames over a (user, day) grid
+    day by day the kernel once for each day
+
+Item-to-item similarity (cosine, top 200) from user-item pairs:
+    blocks     as `etrec_i2i` computes it
+    self-join  the same in Spark SQL, pairs of items of each user
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+RUNS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of daily partials (default 1,000,000)")
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument(
+        "--pairs", type=int, default=300_000, help="user-item pairs of the similarity (default 300,000)"
+    )
+    arguments = parser.parse_args()
+    os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
+    from jobs.lib.session import spark
+
+    session = spark()
+    print(f"{os.cpu_count()} cores, Spark {session.version}, medians of {RUNS} runs after one warm-up")
+    _features(session, arguments.rows, arguments.days)
+    _similarity(session, arguments.pairs)
+
+
+def _features(session, rows: int, n_days: int) -> None:
+    import duckdb
+
+    from jobs.features import windows as w
+    from jobs.lib.days import day_range, from_day_number
+    from jobs.lib.solution import load_solution
+
+    first = 20_400
+    log = _log(rows, n_days, first)
+    actions = session.createDataFrame(log.assign(ds=[from_day_number(d) for d in log["day"]]).drop(columns="day"))
+    actions = actions.repartition(4).persist()
+    actions.count()
+    days = day_range(from_day_number(first), from_day_number(first + n_days - 1))
+    windows = w.windows_of(load_solution(), "user")
+    totals = w.daily_totals(actions)
+    rows_in = w.action_rows(actions, windows)
+
+    def kernel(of: list[str]) -> None:
+        w.windowed(rows_in, windows, of, days, totals).write.format("noop").mode("overwrite").save()
+
+    log_table = log  # noqa: F841  (DuckDB finds the frame by its name)
+    frames = ", ".join(
+        f"sum({event}) over (partition by user_id order by day range between {n - 1} preceding and current row)"
+        for event in ("expr", "click", "praise")
+        for n in (3, 7, 15)
+    )
+    query = f"""
+        with daily as (
+            select user_id, day, sum(cnt) filter (event = 'expr') expr, sum(cnt) filter (event = 'click') click,
+                sum(cnt) filter (event = 'praise') praise
+            from log_table group by all),
+        grid as (
+            select distinct user_id, t as day
+            from daily, unnest(range(day, least(day + 15, {first + n_days}))) g(t))
+        select user_id, day, {frames} from grid left join daily using (user_id, day)"""
+    print(f"\nuser features, {rows:,} rows, {n_days} days")
+    one_pass = _show("kernel, one pass", lambda: kernel(days))
+    _show("duckdb, counts only", lambda: duckdb.sql(query).fetch_arrow_reader().read_all(), one_pass)
+    _show("kernel, day by day", lambda: [kernel([ds]) for ds in days], one_pass, runs=1)
+    actions.unpersist()
+
+
+def _similarity(session, pairs: int) -> None:
+    from pyspark.sql import functions as F
+
+    from jobs.lib.columns import rank_within
+    from jobs.recall.etrec_i2i import Params, etrec_i2i
+
+    acts = session.createDataFrame(_pairs(pairs)).repartition(4).persist()
+    kept = acts.count()
+    params = Params(name="bench", job="etrec_i2i", similarity="cosine")
+
+    def self_join() -> None:
+        sizes = acts.groupBy("user_id").count().where("count between 2 and 500")
+        used = acts.join(sizes.select("user_id"), on="user_id", how="inner").persist()
+        users = used.groupBy("item_id").agg(F.count("*").alias("users"))
+        other = used.select("user_id", F.col("item_id").alias("trigger_item_id"))
+        common = used.join(other, on="user_id", how="inner").where("item_id <> trigger_item_id")
+        counted = common.groupBy("trigger_item_id", "item_id").count()
+        of_trigger = users.select(F.col("item_id").alias("trigger_item_id"), F.col("users").alias("trigger_users"))
+        score = F.col("count") / F.sqrt(F.col("users") * F.col("trigger_users"))
+        scored = counted.join(users, on="item_id", how="inner").join(of_trigger, on="trigger_item_id", how="inner")
+        ranked = rank_within(scored.withColumn("score", score), ["trigger_item_id"], "score", "item_id", 200)
+        ranked.write.format("noop").mode("overwrite").save()
+        used.unpersist()
+
+    print(f"\nitem-to-item cosine, {kept:,} pairs")
+    blocks = _show("blocks", lambda: etrec_i2i(acts, params).write.format("noop").mode("overwrite").save())
+    _show("self-join in Spark SQL", self_join, blocks, runs=1)
+
+
+def _log(rows: int, n_days: int, first: int) -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    log = pd.DataFrame(
+        {
+            "user_id": random.zipf(1.3, rows) % (rows // 50),
+            "item_id": random.zipf(1.2, rows) % 20_000,
+            "event": random.choice(["expr", "click", "praise"], rows, p=[0.85, 0.13, 0.02]),
+            "day": first + random.integers(0, n_days, rows),
+        }
+    )
+    log = log.groupby(["user_id", "item_id", "event", "day"], as_index=False).size().rename(columns={"size": "cnt"})
+    log[["user_id", "item_id"]] = log[["user_id", "item_id"]].astype(str)
+    return log.assign(value_micros=0, last_time=0)
+
+
+def _pairs(pairs: int) -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    user = random.integers(0, max(pairs // 60, 1), pairs).astype(str)
+    item = (random.zipf(1.2, pairs) % 3_700).astype(str)
+    return pd.DataFrame({"user_id": user, "item_id": item}).drop_duplicates()
+
+
+def _show(name: str, work: Callable[[], object], base: float | None = None, runs: int = RUNS) -> float:
+    if runs > 1:
+        work()
+    taken = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    median = statistics.median(taken)
+    print(f"  {name:<24} {median:8.2f} s" + (f"  {median / base:6.1f} x" if base else ""), flush=True)
+    return median
+
+
+if __name__ == "__main__":
+    main()
