@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 import time
 from dataclasses import replace
@@ -174,5 +175,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def entry_point() -> None:
+    """The console script.
+
+    It leaves at once when the work is done: Arrow's and Spark's threads, left to the interpreter's own end, now and then
+    abort a command that had succeeded.
+    """
+    status = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry_point()

@@ -36,7 +36,7 @@ def hot_fallback(hot: DataFrame, params: Params) -> DataFrame:
         chosen = [(row["item_id"], row["score"]) for row in listed if is_writable(row["item_id"])][:top_n]
         return {"item_ids": three_part(chosen, recall), "count": len(chosen)}
 
-    in_one_row = F.udf(best, "item_ids string, count int")
+    in_one_row = F.udf(best, "item_ids string, count int", useArrow=False)
     everyone = hot.where(F.col("group_key") == EVERYONE)
     listed = everyone.agg(F.sort_array(F.collect_list(F.struct("rank", "item_id", "score"))).alias("listed"))
     return listed.select(F.lit(EVERYONE).alias("key"), in_one_row("listed").alias("row")).select(
