@@ -11,7 +11,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable
 
 from jobs.lib.days import check_ds, to_date
-from jobs.lib.errors import RecflowError
+from jobs.lib.errors import NodeError
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution
 
@@ -24,11 +24,11 @@ def daily(solution: Solution) -> CronDataIntervalTimetable:
 def ds_of(dag_run: Any, timezone: str) -> str:
     """The day a run is about: the start of its data interval in the solution's zone.
 
-    Raises RecflowError for a run without interval (one that was triggered by hand without a date): no ds is guessed.
+    Raises NodeError for a run without interval (one that was triggered by hand without a date): no ds is guessed.
     """
     start = dag_run.data_interval_start
     if start is None:
-        raise RecflowError(f"run {dag_run.run_id} has no data interval, so it is about no day: backfill a day")
+        raise NodeError(f"run {dag_run.run_id} has no data interval, so it is about no day: backfill a day")
     return start.astimezone(ZoneInfo(timezone)).strftime("%Y%m%d")
 
 

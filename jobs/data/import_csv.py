@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from jobs.data import import_rows
 from jobs.data.registered_files import File
 from jobs.data.registration import Registration, load_registration
+from jobs.lib import partitions
 from jobs.lib.days import add_days, day_number, day_range
 from jobs.lib.errors import RecflowError
 from jobs.lib.spark import F, Window
@@ -106,6 +107,8 @@ def import_folder(registration: Registration | str | Path, folder: str | Path) -
         else:
             kept, written = kept.withColumn("ds", F.lit(snapshot_day)), [snapshot_day]
         table, m = registration.table(kind), measured[kind]
+        if kind != "behavior":
+            partitions.forget(table)  # the one snapshot is replaced, whatever day the earlier one stood under
         counts = write_days(kept, table, written, contract=f"imported_{kind}")
         total, span = sum(counts.values()), (written[0], written[-1])
         reports.append(ImportReport(table, files[kind], m.read, m.kept, m.refused, total, span))
@@ -129,7 +132,8 @@ def read_file(session: SparkSession, path: str, spec: File) -> DataFrame:
 
     Raises ImportRefused when the file, or a column that plays a role, is not there.
     """
-    columns = spec.columns or _header(session, path, spec)
+    header = _first_line(session, path, spec.encoding)
+    columns = spec.columns or _header(header, path, spec)
     for column in spec.used_columns():
         if column not in columns:
             raise ImportRefused(f"{path}: no column {column!r}; there are: {', '.join(columns)}")
@@ -151,8 +155,7 @@ def read_file(session: SparkSession, path: str, spec: File) -> DataFrame:
     return lines.select(*used, "_corrupt")
 
 
-def _header(session: SparkSession, path: str, spec: File) -> list[str]:
-    line = _first_line(session, path, spec.encoding)
+def _header(line: str | None, path: str, spec: File) -> list[str]:
     if line is None:
         raise ImportRefused(f"{path}: is empty, a header line is expected")
     names = next(csv.reader([line.lstrip("\ufeff")], delimiter=spec.delimiter, quotechar=spec.quote or None,

@@ -5,6 +5,7 @@ Grain: one row per (ds, user_id, item_id, event).
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from jobs.features.history import uncounted_days
@@ -15,6 +16,8 @@ from jobs.lib.tables import read_days, write_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
 
 CONTRACT = "actions_daily"
 
@@ -33,5 +36,7 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
     """Counts the days, and those before them that the flow looks back on and that were never counted."""
     table = solution.table("actions_daily")
     counted = sorted({*uncounted_days(solution, days[0]), *days})
-    events = roles.events(read_days(solution.tables.behavior.table, counted, table), solution)
-    write_days(actions_daily(events), table, counted, CONTRACT)
+    behavior = read_days(solution.tables.behavior.table, counted, table)
+    rows = behavior.count()
+    log.info("%s: %s exact duplicates dropped of %s rows", table, rows - behavior.distinct().count(), f"{rows:,}")
+    write_days(actions_daily(roles.events(behavior, solution)), table, counted, CONTRACT)

@@ -83,6 +83,8 @@ def _import(arguments: argparse.Namespace) -> None:
 def _try(arguments: argparse.Namespace) -> None:
     from jobs.lib.flow import try_folder
 
+    if arguments.days < 1:
+        raise RecflowError(f"--days is {arguments.days}; at least 1 is needed")
     try_folder(arguments.registration, arguments.folder, arguments.days)
 
 
@@ -111,6 +113,8 @@ def _freeze(arguments: argparse.Namespace) -> None:
 def _demo(arguments: argparse.Namespace) -> None:
     from jobs.lib.demo import run_demo
 
+    if arguments.days < 3:
+        raise RecflowError(f"--days is {arguments.days}; the demo needs at least 3, its last day judges the one before")
     run_demo(arguments.days)
 
 
@@ -178,8 +182,8 @@ def _parser() -> argparse.ArgumentParser:
 def entry_point() -> None:
     """The console script.
 
-    It leaves at once when the work is done: Arrow's and Spark's threads, left to the interpreter's own end, now and then
-    abort a command that had succeeded.
+    It leaves at once when the work is done: Arrow's and Spark's threads, left to the interpreter's own end, now and
+    then abort a command that had succeeded.
     """
     status = main()
     logging.shutdown()

@@ -20,13 +20,15 @@ def run_flow(solution: Solution, days: list[str]) -> None:
 
 
 def try_folder(registration: str, folder: str, days: int) -> None:
-    """Import files, run the flow for the last `days` days of the data, and print what came out."""
+    """Import files, run the flow afresh for the last `days` days of the data, and print what came out."""
     from jobs.data.import_csv import import_folder
     from jobs.publish.summary import print_summary
 
     for report in import_folder(registration, folder):
         print(report)
     solution = load_solution(registration)
+    for node in solution.nodes():
+        partitions.forget(solution.table(node.name))  # what was made from an earlier import, or by another registration
     span = partitions.present_days(solution.tables.behavior.table)[-days:]
     run_flow(solution, span)
     print_summary(solution, span[-1])

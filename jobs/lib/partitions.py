@@ -15,6 +15,8 @@ from jobs.lib.input_tables import TableConfig
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import settings
 
+OWNED = "_owned"  # beside the records of a table that recflow writes
+
 
 def table_path(table: str) -> str:
     """Where a table's Delta folder is: a path or an s3a:// address."""
@@ -34,11 +36,22 @@ def write_record(table: str, ds: str, content: dict) -> None:
     _store().put(_key(table, ds), text.encode())
 
 
+def forget(table: str, days: list[str] | None = None) -> None:
+    """Take back the records of these days (None: of all): they count as never made until they are written again.
+
+    From the first time on the table is known to be ours: what its Delta log holds without a record was never finished.
+    """
+    if not _store().exists(f"_partitions/{table}/{OWNED}"):
+        _store().put(f"_partitions/{table}/{OWNED}", b"")
+    for ds in present_days(table) if days is None else days:
+        _store().delete(_key(table, ds))
+
+
 def present_days(table: str) -> list[str]:
     """Every ds of a table that was committed, oldest first."""
     prefix = f"_partitions/{table}/"
-    recorded = [key.removeprefix(prefix).removesuffix(".json") for key in _store().list(prefix)]
-    return sorted(recorded) or _delta_days(table)
+    kept = [key.removeprefix(prefix) for key in _store().list(prefix)]
+    return sorted(name.removesuffix(".json") for name in kept if name != OWNED) if kept else _delta_days(table)
 
 
 def is_committed(config: TableConfig, ds: str) -> bool:

@@ -13,26 +13,30 @@ if TYPE_CHECKING:
 
 
 def events(behavior: DataFrame, solution: Solution) -> DataFrame:
-    """The events that count: declared events in counted scenes, exact duplicates once.
+    """The events that count: declared events in counted scenes, rows that are the same in every column once.
 
     Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the
     context columns of role categorical. Roles the table lacks are NULL.
     """
     roles = solution.tables.behavior.roles
-    chosen = behavior.select(
-        "ds",
-        _string(roles.request_id).alias("request_id"),
-        _string(roles.user_id).alias("user_id"),
-        _string(roles.item_id).alias("item_id"),
-        _string(roles.event).alias("event"),
-        F.col(roles.event_time).cast("bigint").alias("event_time"),
-        _double(roles.value).alias("value"),
-        _string(roles.scene).alias("scene"),
-        *[_string(name).alias(name) for name in roles.categorical],
-    ).where(F.col("event").isin(solution.events) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull())
+    chosen = (
+        behavior.dropDuplicates()
+        .select(
+            "ds",
+            _string(roles.request_id).alias("request_id"),
+            _string(roles.user_id).alias("user_id"),
+            _string(roles.item_id).alias("item_id"),
+            _string(roles.event).alias("event"),
+            F.col(roles.event_time).cast("bigint").alias("event_time"),
+            _double(roles.value).alias("value"),
+            _string(roles.scene).alias("scene"),
+            *[_string(name).alias(name) for name in roles.categorical],
+        )
+        .where(F.col("event").isin(solution.events) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull())
+    )
     if roles.scene and solution.scenes:
         chosen = chosen.where(F.col("scene").isin(solution.scenes))
-    return chosen.dropDuplicates()
+    return chosen
 
 
 def items(snapshot: DataFrame, solution: Solution) -> DataFrame:

@@ -152,7 +152,8 @@ class Solution(Strict):
                 _refuse_unknown(f"{where}.source", [recall.source], fitting, what)
             seen[recall.name] = recall.module.CONTRACT
         if self.publish.fallback is not None:
-            _refuse_unknown("publish.fallback", [self.publish.fallback], sorted(seen), "a recall line")
+            fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
+            _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
         return self
 
     @property

@@ -63,6 +63,7 @@ def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> d
         measured = quality.figures(staged, promised, days)
         results = quality.judge(table, promised, measured)
         counts = {ds: figure["rows"] for ds, figure in measured.items()}
+        partitions.forget(table, days)  # killed between commit and record, a day counts as never made
         _commit(staged, table, counts)
     finally:
         staged.unpersist()

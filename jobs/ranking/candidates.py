@@ -31,6 +31,7 @@ COLUMNS = (
 )
 ROWS = "user_id string, item_id string, recall int, score double, rank int"
 PIECE = 300_000  # rows that a task merges at a time
+CELLS = 4_000_000  # candidates that a task makes at a time: users without recalls bring few rows and take a full list
 
 
 def candidates(
@@ -81,10 +82,11 @@ def _marked(rows: DataFrame, mark: int) -> DataFrame:
 
 
 def _merged(shared, recalls: list[str], limit: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    from jobs.recall.fusion import fused, whole_users
+    from jobs.recall.fusion import few_users, fused, whole_users
 
     for rows in whole_users(batches, PIECE):
-        yield fused(rows, shared.value, recalls, limit)
+        for piece in few_users(rows, max(1, CELLS // limit)):
+            yield fused(piece, shared.value, recalls, limit)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.lib.tables import read_days
 from jobs.ranking import measures
-from jobs.ranking.model_input import model_frame, number_columns
+from jobs.ranking.model_input import category_columns, model_frame, number_columns
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import xgboost
 
+
+log = logging.getLogger("recflow")
 
 # Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same
 # cores (Spark, other nodes) a training took three times the CPU.
@@ -38,8 +41,14 @@ def newest_model(solution: Solution, up_to: str) -> tuple[str, Model] | None:
     table = solution.table("rank_model")
     for ds in reversed([ds for ds in partitions.present_days(table) if ds <= up_to]):
         row = read_days(table, [ds]).first()
-        if row is not None and row["booster"] is not None:
-            return ds, Model(bytes(row["booster"]), json.loads(row["metadata"]))
+        if row is None or row["booster"] is None:
+            continue
+        model = Model(bytes(row["booster"]), json.loads(row["metadata"]))
+        known = {*number_columns(solution), *category_columns(solution)}
+        if unknown := sorted(set(model_features(model)) - known):
+            log.warning("%s ds=%s: not used, the solution no longer has its feature %s", table, ds, unknown[0])
+            continue
+        return ds, model
     return None
 
 

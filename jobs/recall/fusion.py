@@ -73,6 +73,14 @@ def whole_users(batches: Iterator[pa.RecordBatch], at_least: int) -> Iterator[pa
         yield pa.Table.from_batches(held)
 
 
+def few_users(rows: pa.Table, at_most: int) -> Iterator[pa.Table]:
+    """Rows sorted by user, cut into pieces of at most so many users."""
+    starts = pc.run_end_encode(rows.column("user_id").combine_chunks()).run_ends.to_pylist()
+    cuts = [0, *starts[at_most - 1 : -1 : at_most], rows.num_rows]
+    for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+        yield rows.slice(start, end - start)
+
+
 def fused(rows: pa.Table, hot: HotList, recalls: list[str], limit: int) -> pa.RecordBatch:
     """(user_id, item_id, score, rank, sources) of the users of some (user_id, item_id, recall, score, rank) rows.
 

@@ -2,8 +2,6 @@
 
 Grain: one row per (user_id, item_id). Source: the PAI-Rec tutorial,
 score(i) = sum over the user's triggers t of weight(t) * similarity(t, i); attenuation 0.05 and 10 triggers are ours.
-The trigger window is 30 days where the tutorial has 15: older acts fade anyway, and a user who was away for a fortnight
-would get nothing personal.
 
 Items that the user acted on are left out by default (the solution's publish.seen_days), as are items not on offer.
 Sums run over the triggers by item id, one user at a time, so they have the same bits however users are partitioned.
@@ -37,7 +35,7 @@ BLOCK = 2_000_000  # products per block
 
 class Params(RecallParams):
     source: Name
-    trigger_window_days: int = Field(30, ge=1, le=400)
+    trigger_window_days: int = Field(15, ge=1, le=400)
     triggers: int = Field(10, ge=1, le=1000)
     attenuation: float = Field(0.05, ge=0, lt=1)
     recall_count: int = Field(200, ge=1, le=10_000)

@@ -76,7 +76,12 @@ BAD = [
     (("tables", "item", "roles", "item_id"), None, "tables: item.roles lacks item_id"),
     (("tables", "behavior", "roles", "colour"), "x", "tables.behavior.roles.colour: unknown key; allowed: author"),
     (("ranking", "test_days"), 13, "ranking: validation_days + test_days must be below training_days"),
-    (("publish", "fallback"), "cold", "publish.fallback: 'cold' is not a recall line; allowed: etrec_i2i"),
+    (("publish", "fallback"), "cold", "publish.fallback: 'cold' is not a recall line of one row; allowed: hot_fal"),
+    (
+        ("publish", "fallback"),
+        "etrec_u2i",
+        "publish.fallback: 'etrec_u2i' is not a recall line of one row; al",
+    ),
 ]
 
 

@@ -154,3 +154,16 @@ def test_records_are_readable_json(rows, warehouse):
     write_days(rows(("a", 2.0)), "t", [DAY], "scores")
     file = warehouse / "warehouse" / "dev" / "_partitions" / "t" / f"{DAY}.json"
     assert json.loads(file.read_text())["rows"] == 1
+
+
+def test_a_write_that_dies_between_commit_and_record_counts_as_never_made(rows, monkeypatch):
+    write_days(rows(("a", 2.0)), "t", [DAY], "scores")
+    with monkeypatch.context() as patched:
+        patched.setattr(partitions, "write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write_days(rows(("b", 3.0)), "t", [DAY], "scores")
+        with pytest.raises(KeyboardInterrupt):
+            write_days(rows(("b", 3.0)), "new", [DAY], "scores")
+    assert partitions.present_days("t") == [] == partitions.present_days("new")
+    write_days(rows(("b", 3.0)), "t", [DAY], "scores")
+    assert content("t", [DAY]) == [(DAY, "b", 3.0)]
