@@ -108,8 +108,9 @@ def _store():
 
 def read_arrow(table: str, ds: str, columns: list[str]):
     """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures."""
-    delta = delta_table(table)
-    return delta.to_pyarrow_dataset(partitions=[("ds", "=", ds)]).to_table(columns=columns)
+    import pyarrow.dataset as dataset
+
+    return delta_table(table).to_pyarrow_dataset().to_table(columns=columns, filter=dataset.field("ds") == ds)
 
 
 def _delta_days(table: str) -> list[str]:
