@@ -43,9 +43,10 @@ def main() -> None:
 
 def _features(session, rows: int, n_days: int) -> None:
     import duckdb
+    from pyspark.sql import functions as F
 
     from jobs.features import windows as w
-    from jobs.lib.days import day_range, from_day_number
+    from jobs.lib.days import day_number, day_range, from_day_number
     from jobs.lib.solution import load_solution
 
     first = 20_400
@@ -59,7 +60,8 @@ def _features(session, rows: int, n_days: int) -> None:
     rows_in = w.action_rows(actions, windows)
 
     def kernel(of: list[str]) -> None:
-        w.windowed(rows_in, windows, of, days, totals).write.format("noop").mode("overwrite").save()
+        read = F.col("day").between(day_number(of[0]) - windows.longest + 1, day_number(of[-1]))
+        w.windowed(rows_in.where(read), windows, of, days, totals).write.format("noop").mode("overwrite").save()
 
     database = duckdb.connect()
     database.register("log_table", log)
