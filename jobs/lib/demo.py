@@ -50,7 +50,7 @@ def _fill(solution: Solution, days: list[str]) -> float:
     for name in ("actions_daily", "user_features", "item_features"):
         run_node(solution, name, before)
     for node in solution.nodes():
-        if node.stage in ("recall", "ranking"):
+        if node.stage in ("recall", "ranking") and node.name != "evaluation":  # no lists before these to judge
             run_node(solution, node.name, before[-1:])
     auc, _ = best_auc(days[-1:], solution)
     spark().stop()
