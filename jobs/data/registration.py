@@ -8,13 +8,12 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from jobs.data.registered_files import Files
 from jobs.lib.settings import SCHEMAS
-from jobs.lib.yaml_model import Strict, read_yaml, validated
+from jobs.lib.yaml_model import Strict, Zone, read_yaml, validated
 
 _SAID_ELSEWHERE = ("scenario", "timezone", "tables", "events", "target")
 
@@ -24,18 +23,11 @@ class Registration(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)
     comment: str = ""
-    timezone: str
+    timezone: Zone
     events: list[str] = Field(min_length=1)
     target: str
     files: Files
     solution: dict[str, Any] = {}
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"{zone!r} is not a time zone of the IANA database, for example Asia/Shanghai")
-        return zone
 
     @model_validator(mode="after")
     def _events_are_declared(self) -> Registration:

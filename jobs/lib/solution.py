@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
@@ -16,7 +16,7 @@ from jobs.lib.demo_params import DemoParams
 from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.yaml_model import Strict, problem_lines, read_yaml, validated
+from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -104,7 +104,7 @@ class Solution(Strict):
     """A scenario: its tables by role, and what is computed from them."""
 
     scenario: Name
-    timezone: str
+    timezone: Zone
     tables: Tables
     scenes: list[str] = []
     events: list[str] = Field(min_length=1)
@@ -116,13 +116,6 @@ class Solution(Strict):
     publish: Publish = Publish()
     demo: DemoParams | None = None
     _path: str = PrivateAttr("")
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"{zone!r} is not a time zone of the IANA database, for example Asia/Shanghai")
-        return zone
 
     @field_validator("recalls", mode="before")
     @classmethod

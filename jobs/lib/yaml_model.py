@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from jobs.lib.errors import SolutionError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _existing_zone(zone: str) -> str:
+    if zone not in available_timezones():
+        raise ValueError(f"{zone!r} is not a time zone of the IANA database, for example Asia/Shanghai")
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_existing_zone)]
 
 
 class Strict(BaseModel):
