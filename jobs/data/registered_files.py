@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from jobs.data.event_source import EventSource
+from jobs.lib.contracts import Check
+from jobs.lib.input_tables import Day, DayColumn
+from jobs.lib.times import check_time_format
 from jobs.lib.yaml_model import Strict
 
 _ROLE_NAMES = (
     "ds", "request_id", "user_id", "item_id", "event", "event_time", "value", "scene",
     "author", "title", "registration_time", "listing_time", "tags",
 )  # fmt: skip
+
+ROW_CHECKS = ("not_null", "range", "allowed_values", "regex")
 
 
 def column_name(name: str) -> str:
@@ -28,67 +35,18 @@ def _named(columns: Any) -> Any:
 
 
 Columns = Annotated[dict[str, str], BeforeValidator(_named)]
-
-
-class RatingEvent(Strict):
-    """Each row is a rating: `positive` at `at_least` or more; every row an `exposure` too, unless that is left out."""
-
-    column: str
-    at_least: float
-    positive: str
-    exposure: str | None = None
-
-
-class ImpressionList(Strict):
-    """Each row shows several items: tokens `item-1` (clicked) and `item-0` (not), separated by spaces."""
-
-    column: str
-    shown: str
-    clicked: str
-
-
-class EventSource(Strict):
-    """Where the event of a row comes from: one of a column, one constant event, a rating or an impression list."""
-
-    column: str | None = None
-    names: dict[str, str] = {}  # value in the file: event; without it the values are the events
-    constant: str | None = None
-    rating: RatingEvent | None = None
-    impression_list: ImpressionList | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> EventSource:
-        given = [k for k in ("column", "constant", "rating", "impression_list") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of column, constant, rating, impression_list")
-        if self.names and not self.column:
-            raise ValueError("names go with column")
-        return self
-
-    @property
-    def exposure(self) -> str | None:
-        """The event that rows of this kind make for an item that was shown, where the kind says so."""
-        if self.impression_list:
-            return self.impression_list.shown
-        return self.rating.exposure if self.rating else None
-
-    def events(self) -> list[str]:
-        """The events that this source names."""
-        if self.impression_list:
-            return [self.impression_list.shown, self.impression_list.clicked]
-        if self.rating:
-            return [e for e in (self.rating.exposure, self.rating.positive) if e is not None]
-        return [self.constant] if self.constant is not None else list(self.names.values())
+Format = Literal["csv", "jsonl", "parquet", "delta"]
 
 
 class BehaviorRoles(Strict):
     user_id: str
     item_id: str | None = None
-    event_time: str
+    event_time: str | None = None
     request_id: str | None = None
     value: str | None = None
     scene: str | None = None
     categorical: Columns = {}
+    numerical: Columns = {}
 
 
 class ItemRoles(Strict):
@@ -110,20 +68,37 @@ class UserRoles(Strict):
 
 
 class File(Strict):
-    """How a delimited text file is written.
+    """One file, or several of one shape, and how they are written.
 
-    time_format: unix_s, unix_ms, iso, or a pattern of Spark's such as yyyy-MM-dd HH:mm:ss.
+    file: a name within the folder, a pattern (`events/*.csv.gz`), or the folder of a Delta or Parquet table (with
+    `format`). Gzip is known by the suffix .gz. Of csv only: delimiter, quote, header, columns, encoding.
+    time_format: unix_s, unix_ms, iso, or strftime's directives, such as %Y-%m-%d %H:%M:%S; columns that hold times by
+    their type need none. checks: rules of a single row; a row that breaks one is quarantined.
     """
 
     file: str
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    format: Format | None = None  # default: by the suffix
+    delimiter: str | None = Field(None, min_length=1, max_length=1)  # default: a tab for .tsv, else a comma
     quote: str | None = Field('"', max_length=1)
     header: bool | Literal["name:type"] = True  # name:type: RecBole's header, of which the name counts
     columns: list[str] = []  # where there is no header
     encoding: str = "utf-8"
-    time_format: str = Field("unix_s", min_length=1)
+    time_format: Annotated[str, AfterValidator(check_time_format)] = "unix_s"
     tag_separator: str = Field(",", min_length=1)
     first_tag: str | None = None  # also a categorical column of this name, holding the first tag
+    checks: list[Check] = []
+
+    @property
+    def kind(self) -> Format:
+        """csv stands for any delimited text."""
+        if self.format:
+            return self.format
+        suffix = PurePosixPath(self.file.removesuffix(".gz")).suffix
+        return {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}.get(suffix, "csv")
+
+    @property
+    def separator(self) -> str:
+        return self.delimiter or ("\t" if ".tsv" in PurePosixPath(self.file).suffixes else ",")
 
     @field_validator("file")
     @classmethod
@@ -132,9 +107,28 @@ class File(Strict):
             raise ValueError(f"{file!r} is not a file within the folder")
         return file
 
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            return codecs.lookup(encoding).name
+        except LookupError:
+            raise ValueError(f"{encoding!r} is not an encoding, for example utf-8, gb18030, latin-1") from None
+
+    @model_validator(mode="after")
+    def _checks_are_of_a_row(self) -> File:
+        known = [*self.single_roles(), *self.attributes("categorical"), *self.attributes("numerical")]
+        for check in self.checks:
+            if check.kind not in ROW_CHECKS:
+                raise ValueError(f"checks: {check.name!r} is of kind {check.kind}; of a row: {', '.join(ROW_CHECKS)}")
+            for column in [*check.columns, *([check.column] if check.column else [])]:
+                if column not in known:
+                    raise ValueError(f"checks: {check.name!r}: no column {column!r}; there are: {', '.join(known)}")
+        return self
+
     @model_validator(mode="after")
     def _columns_fit(self) -> File:
-        if bool(self.columns) == bool(self.header):
+        if self.kind == "csv" and bool(self.columns) == bool(self.header):
             raise ValueError("a file has either a header or `header: false` and its columns listed")
         if twice := {c for c in self.columns if self.columns.count(c) > 1}:
             raise ValueError(f"columns: {sorted(twice)[0]!r} is listed twice")
@@ -168,15 +162,22 @@ class File(Strict):
 
 
 class BehaviorFile(File):
+    """day: all rows are of this day, for files without times. partition: the column of a partitioned table that tells
+    the day, so that a span of days is read without the others."""
+
     roles: BehaviorRoles
     event: EventSource
     impressions: bool
+    day: Day | None = None
+    partition: DayColumn | None = None
     first_tag: None = None
 
     @model_validator(mode="after")
     def _event_fits(self) -> BehaviorFile:
         if (self.roles.item_id is None) == (self.event.impression_list is None):
             raise ValueError("roles.item_id is needed, except with event.impression_list, whose tokens are the items")
+        if (self.roles.event_time is None) == (self.day is None):
+            raise ValueError("give either roles.event_time, or `day` for a file without times")
         if self.event.exposure is not None and not self.impressions:
             raise ValueError("impressions: the events include exposures, so it must be true")
         if self.event.rating and self.event.exposure is None and self.impressions:
@@ -184,17 +185,23 @@ class BehaviorFile(File):
         return self
 
     def used_columns(self) -> list[str]:
-        source = self.event.impression_list or self.event.rating
-        column = source.column if source else self.event.column
-        return list(dict.fromkeys([*super().used_columns(), *([column] if column else [])]))
+        return list(dict.fromkeys([*super().used_columns(), *self.event.columns()]))
 
 
-class ItemFile(File):
+class Snapshot(File):
+    """as_of: the day that the file tells about (default: the day before the first behavior). max_age_days: a day that
+    is further from it than this finds no snapshot (default: any age will do)."""
+
+    as_of: Day | None = None
+    max_age_days: int | None = Field(None, ge=1)
+
+
+class ItemFile(Snapshot):
     roles: ItemRoles
     complete: bool = True  # false: items are shown that have no row here
 
 
-class UserFile(File):
+class UserFile(Snapshot):
     roles: UserRoles
 
 

@@ -1,6 +1,6 @@
 """A registration: which files a data set consists of, and which role each column plays. Free of Spark.
 
-`import_csv` reads files by it, and the solution of an imported data set is derived from it: `solution_fields`.
+`import_files` reads files by it, and the solution of an imported data set is derived from it: `solution_fields`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from jobs.data.registered_files import Files
+from jobs.lib.days import add_days, first_moment
+from jobs.lib.input_tables import Day
 from jobs.lib.settings import SCHEMAS
 from jobs.lib.yaml_model import Strict, Zone, read_yaml, validated
 
@@ -19,7 +21,11 @@ _SAID_ELSEWHERE = ("scenario", "timezone", "tables", "events", "target")
 
 
 class Registration(Strict):
-    """One data set. `events` is the funnel, in order; with impressions its first event is the exposure."""
+    """One data set. `events` is the funnel, in order; with impressions its first event is the exposure.
+
+    not_after: the last day that an event can be of (default: a day after the file was written). max_quarantined: the
+    share of the rows of a kind that may be refused; above it the import fails and writes nothing.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)
     comment: str = ""
@@ -27,6 +33,8 @@ class Registration(Strict):
     events: list[str] = Field(min_length=1)
     target: str
     files: Files
+    not_after: Day | None = None
+    max_quarantined: float = Field(0.05, ge=0, le=1)
     solution: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -41,6 +49,11 @@ class Registration(Strict):
             raise ValueError(f"solution.{taken[0]}: the registration itself says this")
         return self
 
+    @property
+    def last_moment(self) -> int | None:
+        """Unix seconds of the end of not_after."""
+        return first_moment(add_days(self.not_after, 1), self.timezone) - 1 if self.not_after else None
+
     def table(self, kind: str) -> str:
         return f"{self.name}_{kind}"
 
@@ -50,7 +63,7 @@ class Registration(Strict):
         for kind, spec in self.files.by_kind().items():
             roles: dict[str, Any] = {role: role for role in spec.single_roles()}
             if kind == "behavior":
-                roles |= {"item_id": "item_id", "event": "event"}
+                roles |= {"item_id": "item_id", "event": "event", "event_time": "event_time"}
             for attributes in ("categorical", "numerical"):
                 if names := list(spec.attributes(attributes)):
                     roles[attributes] = names
@@ -58,6 +71,7 @@ class Registration(Strict):
         config["behavior"]["impressions"] = self.files.behavior.impressions
         for kind in {"item", "user"} & config.keys():
             config[kind]["snapshot"] = "once"
+            config[kind]["max_age_days"] = getattr(self.files, kind).max_age_days
         if self.files.item:
             config["item"]["complete"] = self.files.item.complete
         return config

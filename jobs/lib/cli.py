@@ -74,9 +74,11 @@ def _flow(arguments: argparse.Namespace) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    from jobs.data.import_csv import import_folder
+    from jobs.data.import_files import import_folder
 
-    for report in import_folder(arguments.registration, arguments.folder):
+    days = _days(arguments) if arguments.from_ds or arguments.to_ds else None
+    span = (days[0], days[-1]) if days else None
+    for report in import_folder(arguments.registration, arguments.folder, span):
         print(report)
 
 
@@ -131,7 +133,7 @@ def _stop(arguments: argparse.Namespace) -> None:
 
 
 def _days(arguments: argparse.Namespace) -> list[str]:
-    if arguments.ds:
+    if getattr(arguments, "ds", None):
         if arguments.from_ds or arguments.to_ds:
             raise RecflowError("give either --ds or --from and --to")
         return [check_ds(arguments.ds)]
@@ -159,12 +161,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("node", help="a node, table or job name")
     add_arguments(run.add_argument_group("demo data (create_data only)"))
     command("flow", _flow, "Run every node of the flow, day by day, in this process.", "days", "solution")
-    imported = command("import", _import, "Import a folder of files described by a registration.")
+    imported = command("import", _import, "Import a folder of files, or tables, described by a registration.")
+    imported.add_argument("--from", dest="from_ds", help="only behaviors from this ds (needs --to)")
+    imported.add_argument("--to", dest="to_ds", help="only behaviors up to this ds")
     tried = command("try", _try, "Import a folder, run the whole flow on its last days, publish and show the figures.")
     tried.add_argument("--days", type=int, default=2, help="how many days, the last of the data, get lists (default 2)")
     for parser_ in (imported, tried):
         parser_.add_argument("registration", help="registration YAML, see schemas/registrations")
-        parser_.add_argument("folder", help="the folder with the files")
+        parser_.add_argument("folder", help="the folder or s3:// prefix with the files")
     command("validate", _validate, "Check a solution file.", "solution")
     bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
     bundle.add_argument("action", choices=["verify"])

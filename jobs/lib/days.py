@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from jobs.lib.errors import RecflowError
 
@@ -50,3 +51,9 @@ def day_range(from_ds: str, to_ds: str) -> list[str]:
 def window(ds: str, n: int) -> list[str]:
     """The n days that end at ds, oldest first."""
     return day_range(add_days(ds, 1 - n), ds)
+
+
+def first_moment(ds: str, timezone: str) -> int:
+    """Unix seconds at which the day begins in a zone."""
+    day = to_date(ds)
+    return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone)).timestamp())

@@ -21,7 +21,7 @@ def run_flow(solution: Solution, days: list[str]) -> None:
 
 def try_folder(registration: str, folder: str, days: int) -> None:
     """Import files, run the flow afresh for the last `days` days of the data, and print what came out."""
-    from jobs.data.import_csv import import_folder
+    from jobs.data.import_files import import_folder
     from jobs.publish.summary import print_summary
 
     for report in import_folder(registration, folder):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from jobs.lib.times import check_day, check_time_format
 from jobs.lib.yaml_model import Strict
+
+Day = Annotated[str, BeforeValidator(check_day)]
+TimeFormat = Annotated[str, BeforeValidator(check_time_format)]
+
+
+class DayColumn(Strict):
+    """The column that tells the day of a row, and how it is written there (a column of type DATE needs no format)."""
+
+    column: str
+    format: TimeFormat = "%Y%m%d"
 
 
 class Roles(Strict):
@@ -29,11 +40,13 @@ class Roles(Strict):
 
 
 class TableConfig(Strict):
-    """One input table. `daily` snapshots have a partition per ds; `once` has one, read for every ds."""
+    """One input table. `daily` snapshots have a partition per ds. `once` are undated: of those that there are, a day
+    reads the newest that is not after it, and none that is more than max_age_days older."""
 
     table: str
     roles: Roles
     snapshot: Literal["daily", "once"] = "daily"
+    max_age_days: int | None = Field(None, ge=1)
     complete: bool = True  # items: is everything on offer listed, or may shown items lack a row?
     impressions: bool = True  # behaviors: are impressions recorded, or positives only?
 

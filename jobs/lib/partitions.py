@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 
-from jobs.lib.days import add_days
+from jobs.lib.days import add_days, day_number
 from jobs.lib.errors import MissingPartition
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.object_store import MissingObject, open_store
@@ -60,11 +60,14 @@ def is_committed(config: TableConfig, ds: str) -> bool:
 
 
 def as_of_day(config: TableConfig, ds: str) -> str | None:
-    """The partition that a reader of `ds` gets: ds itself, or for a `once` snapshot its newest one."""
+    """The partition that a reader of `ds` gets: ds itself, or for a `once` snapshot the newest that is not after ds."""
     days = present_days(config.table)
-    if config.snapshot == "once":
-        return days[-1] if days else None
-    return ds if ds in days else None
+    if config.snapshot == "daily":
+        return ds if ds in days else None
+    newest = max((day for day in days if day <= ds), default=None)
+    if newest and config.max_age_days and day_number(ds) - day_number(newest) > config.max_age_days:
+        return None
+    return newest
 
 
 def missing(table: str, days: list[str], needed_by: str = "") -> MissingPartition:
@@ -120,12 +123,20 @@ def _delta_days(table: str) -> list[str]:
 
 def delta_table(table: str):
     """The table for readers without Spark, or None when there is none."""
+    return delta_at(table_path(table))
+
+
+def delta_at(address: str):
+    """The Delta table at a path or address, or None."""
     import deltalake
 
-    path = table_path(table)
-    if path.startswith("s3a://"):
-        path = "s3://" + path.removeprefix("s3a://")
-    options = {"allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else None
-    if not deltalake.DeltaTable.is_deltatable(path, storage_options=options):
+    address, options = delta_address(address)
+    if not deltalake.DeltaTable.is_deltatable(address, storage_options=options):
         return None
-    return deltalake.DeltaTable(path, storage_options=options)
+    return deltalake.DeltaTable(address, storage_options=options)
+
+
+def delta_address(address: str) -> tuple[str, dict[str, str] | None]:
+    if address.startswith("s3a://"):
+        address = "s3://" + address.removeprefix("s3a://")
+    return address, {"allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else None

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions, quality
 from jobs.lib.contracts import Contract, conform, load_contract
+from jobs.lib.delta_files import DataFile, replace_days
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.partitions import table_path
 from jobs.lib.session import spark
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
@@ -60,13 +64,41 @@ def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> d
     promised = load_contract(contract)
     staged = conform(rows, promised, table).persist()
     try:
-        measured = quality.figures(staged, promised, days)
-        results = quality.judge(table, promised, measured)
-        counts = {ds: figure["rows"] for ds, figure in measured.items()}
-        partitions.forget(table, days)  # killed between commit and record, a day counts as never made
-        _commit(staged, table, counts)
+        return _replace(staged, table, days, promised, lambda counts: _commit(staged, table, counts))
     finally:
         staged.unpersist()
+
+
+def adopt_files(files: list[DataFile], schema: pa.Schema, table: str, days: list[str], contract: str) -> dict[str, int]:
+    """Like write_days, with rows that already lie as Parquet files in the table's folder, where no reader sees them
+    yet.
+
+    schema: of the rows, ds included. Nothing is copied: for tables whose rows a bulk import has just written.
+    """
+    promised = load_contract(contract)
+    staged = conform(_rows_of(files, schema, table), promised, table)
+    adopt = partial(replace_days, table_path(table), days, files, schema)
+    return _replace(staged, table, days, promised, lambda counts: adopt())
+
+
+def _rows_of(files: list[DataFile], schema: pa.Schema, table: str) -> DataFrame:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    columns, reader = from_arrow_schema(schema), spark().read.option("basePath", table_path(table))
+    if not files:
+        return spark().createDataFrame([], columns)
+    return reader.schema(columns).parquet(*[f"{table_path(table)}/{file.path}" for file in files])
+
+
+def _replace(
+    staged: DataFrame, table: str, days: list[str], promised: Contract, commit: Callable[[dict[str, int]], None]
+) -> dict[str, int]:
+    """Measure and judge the staged rows, commit them, and record what was written."""
+    measured = quality.figures(staged, promised, days)
+    results = quality.judge(table, promised, measured)
+    counts = {ds: figure["rows"] for ds, figure in measured.items()}
+    partitions.forget(table, days)  # killed between commit and record, a day counts as never made
+    commit(counts)
     _record(table, promised, staged.columns, measured, results)
     shown = f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
     log.info("%s %s: %s rows", table, shown, f"{sum(counts.values()):,}")

@@ -1,0 +1,248 @@
+"""Import files described by a registration as the tables <name>_behavior, _item, _user and _quarantine.
+
+Grain: behavior one row per event; item and user one row per id, an undated snapshot that stands under `as_of`;
+quarantine one row per record that was refused, with file, line and reason. Records read = kept + quarantined + exact
+duplicates dropped. Spark spreads the files over its workers (import_stage.py); what each row becomes is in
+import_rows.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.data.import_report import ImportReport, Refusal
+from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, Written, assemble, stage
+from jobs.data.registration import Registration, load_registration
+from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed
+from jobs.lib.days import add_days, day_number, day_range, from_day_number
+from jobs.lib.delta_files import DataFile
+from jobs.lib.partitions import table_path
+from jobs.lib.settings import settings
+from jobs.lib.spark import F
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
+
+MAX_DAYS = 3660
+
+
+def import_folder(
+    registration: Registration | str | Path, folder: str | Path, span: tuple[str, str] | None = None
+) -> list[ImportReport]:
+    """Import every file of the registration; with `span` (first ds, last ds) of the behaviors only those days.
+
+    Exactly the days from the first to the last event (or the span) are replaced. Nothing is written unless every file
+    is there, has rows to keep, and has no more to refuse than the registration allows. Raises SolutionError for the
+    registration, ImportRefused naming file, line and column for the files.
+    """
+    if not isinstance(registration, Registration):
+        registration = load_registration(registration)
+    files = {kind: listed(str(folder), spec) for kind, spec in registration.files.by_kind().items()}
+    staging = f"{settings().warehouse_root}/_staging/{registration.name}"
+    days = (day_number(span[0]), day_number(span[1])) if span else None
+    work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
+    _remove(staging)
+    written: list[Written] = []
+    try:
+        return _imported(work, files, written)
+    except BaseException:
+        _remove_files(registration, written)  # they were never committed
+        raise
+    finally:
+        _remove(staging)
+
+
+def _imported(work: Import, files: dict[str, list[SourceFile]], written: list[Written]) -> list[ImportReport]:
+    """Read, check, assemble and commit. What is written before the commit is added to `written`."""
+    registration = work.registration
+    tasks = [(kind, n, file) for kind, of_kind in files.items() for n, file in enumerate(of_kind)]
+    done = _spread([partial(stage, work, *task) for task in sorted(tasks, key=lambda task: -task[2].size)])
+    blocks = [found for found in done if isinstance(found, Block)]
+    tallies = {kind: [t for t in done if isinstance(t, Tally) and t.kind == kind] for kind in files}
+    for kind in files:
+        _refuse_bad(registration, kind, tallies[kind])
+    days = _days(work, blocks)
+    again = _assemble(work, [kind for kind in files if kind != "behavior"], blocks, days, written)
+    _assemble(work, ["behavior"], blocks, days, written)
+    _assemble(work, [QUARANTINE], [*blocks, *again], days, written)
+    unknown = {kind: _unknown_ids(registration, kind, written) for kind in files if kind != "behavior"}
+    # Behaviors last: a reader that sees a day's events finds the snapshots there.
+    for kind in (QUARANTINE, "item", "user", "behavior"):
+        if kind in files or kind == QUARANTINE:
+            _commit(registration, kind, [w for w in written if w.table == kind], _days_of(registration, kind, days))
+    return [_report(registration, k, tallies[k], written, _days_of(registration, k, days), unknown) for k in files]
+
+
+def _spread(tasks: list) -> list:
+    """The results of tasks that run on Spark's workers; each is a few small records."""
+    from jobs.lib.session import spark
+
+    if not tasks:
+        return []
+    return spark().sparkContext.parallelize(tasks, len(tasks)).flatMap(lambda task: list(task())).collect()
+
+
+def _assemble(
+    work: Import, kinds: list[str], blocks: list[Block], days: list[str], written: list[Written]
+) -> list[Block]:
+    """Write the days of these tables. Returns blocks of more rows to quarantine."""
+    registration, stem = work.registration, f"part-{uuid.uuid4().hex}"
+    tasks = []
+    for kind in kinds:
+        by_day: dict[int, list[Block]] = {}
+        for block in (b for b in blocks if b.table == kind):
+            by_day.setdefault(block.day, []).append(block)
+        undated = _days_of(registration, kind, days)[0]
+        for ds, of_day in _by_ds(by_day, undated, days).items():
+            address = table_path(registration.table(kind))
+            tasks.append(partial(assemble, work, kind, ds, address, f"{stem}", of_day))
+    done = _spread(tasks)
+    written += [found for found in done if isinstance(found, Written)]
+    return [found for found in done if isinstance(found, Block)]
+
+
+def _by_ds(by_day: dict[int, list[Block]], undated: str, days: list[str]) -> dict[str, list[Block]]:
+    """Blocks under the ds where they will stand: what has no day, or none of those written, stands under `undated`."""
+    placed: dict[str, list[Block]] = {}
+    inside = set(days)
+    for day, blocks in sorted(by_day.items()):
+        ds = from_day_number(day) if day != UNDATED else undated
+        placed.setdefault(ds if ds in inside or day == UNDATED else undated, []).extend(blocks)
+    return placed
+
+
+def _days_of(registration: Registration, kind: str, days: list[str]) -> list[str]:
+    """The partitions of a table that an import of `days` replaces."""
+    if kind in ("behavior", QUARANTINE):
+        return days
+    return [registration.files.by_kind()[kind].as_of or add_days(days[0], -1)]
+
+
+def _days(work: Import, blocks: list[Block]) -> list[str]:
+    """Every day from the first event to the last: a day without events is an empty partition, not a missing one."""
+    if work.days:
+        return [from_day_number(n) for n in range(work.days[0], work.days[1] + 1)]
+    present = sorted({block.day for block in blocks if block.table == "behavior"})
+    first, last = from_day_number(present[0]), from_day_number(present[-1])
+    span = present[-1] - present[0] + 1
+    if span > MAX_DAYS:
+        raise ImportRefused(
+            f"{work.registration.files.behavior.file}: events from ds={first} to ds={last} span {span:,} days, "
+            f"more than {MAX_DAYS:,}: is the time format right?"
+        )
+    return day_range(first, last)
+
+
+def _refuse_bad(registration: Registration, kind: str, tallies: list[Tally]) -> None:
+    """Raises ImportRefused when nothing of a kind can be kept, or more is bad than the registration allows."""
+    file = registration.files.by_kind()[kind].file
+    read, kept = sum(t.read for t in tallies), sum(t.kept for t in tallies)
+    refusals = _refusals(tallies)
+    why = "; ".join(map(str, refusals)) or "it has no rows"
+    if not kept:
+        outside = sum(t.outside for t in tallies)
+        why = f"{outside:,} rows are of other days" if outside and not refusals else why
+        raise ImportRefused(f"{file}: nothing to import: {read:,} rows read, none kept: {why}")
+    share = (read - kept) / read
+    if share > registration.max_quarantined:
+        limit = registration.max_quarantined
+        raise ImportRefused(
+            f"{file}: {read - kept:,} of {read:,} rows ({share:.1%}) cannot be kept, max_quarantined allows {limit:.1%}"
+            f"; nothing was written: {why}"
+        )
+
+
+def _refusals(tallies: Iterable[Tally]) -> tuple[Refusal, ...]:
+    """What was refused, by column and reason, the most frequent first, with the first examples."""
+    counts: dict[tuple[str, str], int] = {}
+    examples: dict[tuple[str, str], list] = {}
+    for tally in sorted(tallies, key=lambda t: t.file):
+        for key, n in tally.reasons.items():
+            counts[key] = counts.get(key, 0) + n
+            examples.setdefault(key, []).extend((tally.file, *example) for example in tally.examples[key])
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Refusal(*key, n, tuple(examples[key][:3])) for key, n in ordered)
+
+
+def _unknown_ids(registration: Registration, kind: str, written: list[Written]) -> tuple[int, int]:
+    """Events of ids that the item or user file lacks, and how many such ids."""
+    key = f"{kind}_id"
+    events = _read(registration, "behavior", written).groupBy(key).count()
+    unknown = events.join(_read(registration, kind, written).select(key), key, "left_anti")
+    row = unknown.agg(F.sum("count").alias("events"), F.count(F.lit(1)).alias("ids")).first()
+    return row.events or 0, row.ids
+
+
+def _read(registration: Registration, kind: str, written: list[Written]) -> DataFrame:
+    from jobs.lib.session import spark
+
+    address = table_path(registration.table(kind))
+    return spark().read.parquet(*[f"{address}/{w.path}" for w in written if w.table == kind and w.rows])
+
+
+def _commit(registration: Registration, kind: str, written: list[Written], days: list[str]) -> None:
+    from jobs.lib.tables import adopt_files
+
+    table, address = registration.table(kind), table_path(registration.table(kind))
+    files = [DataFile(w.path, w.path[3:11], w.bytes, w.rows) for w in written if w.rows]
+    if not files and kind == QUARANTINE:
+        schema = _quarantine_schema()
+    else:
+        filesystem, path = filesystem_of(f"{address}/{files[0].path}")
+        schema = pq.read_schema(path, filesystem=filesystem).remove_metadata()
+    adopt_files(files, schema.append(pa.field("ds", pa.string())), table, days, _contract(kind))
+
+
+def _contract(kind: str) -> str:
+    return QUARANTINE if kind == QUARANTINE else f"imported_{kind}"
+
+
+def _quarantine_schema() -> pa.Schema:
+    texts = [pa.field(name, pa.string()) for name in ("column", "reason", "value")]
+    return pa.schema(
+        [pa.field("source", pa.string()), pa.field("file", pa.string()), pa.field("line", pa.int64()), *texts]
+    )
+
+
+def _report(
+    registration: Registration, kind: str, tallies: list[Tally], written: list[Written], days: list[str], unknown: dict
+) -> ImportReport:
+    of_kind = [w for w in written if w.table == kind]
+    refusals = list(_refusals(tallies))
+    if repeated := sum(w.repeated_ids for w in of_kind):
+        key = getattr(registration.files.by_kind()[kind].roles, f"{kind}_id")
+        refusals.append(Refusal(key, "is there in another row", repeated, ()))
+    notes = [f"{n:,} events of {ids:,} unknown {k}s" for k, (n, ids) in unknown.items() if n and kind == "behavior"]
+    return ImportReport(
+        table=registration.table(kind),
+        file=registration.files.by_kind()[kind].file,
+        read=sum(t.read for t in tallies),
+        kept=sum(w.kept for w in of_kind),
+        duplicates=sum(w.duplicates for w in of_kind),
+        refused=tuple(refusals),
+        written=sum(w.rows for w in of_kind),
+        days=(days[0], days[-1]),
+        notes=tuple(notes),
+    )
+
+
+def _remove(address: str) -> None:
+    filesystem, path = filesystem_of(address)
+    filesystem.delete_dir_contents(path, missing_dir_ok=True, accept_root_dir=False)
+
+
+def _remove_files(registration: Registration, written: list[Written]) -> None:
+    for file in written:
+        if file.rows:
+            filesystem, path = filesystem_of(f"{table_path(registration.table(file.table))}/{file.path}")
+            filesystem.delete_file(path)

@@ -1,0 +1,54 @@
+"""Parquet files that are already in a table's folder become its partitions, in one Delta commit. Free of Spark."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.lib import partitions
+from jobs.lib.errors import ContractError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """path: relative to the table's folder, in the folder of its ds."""
+
+    path: str
+    ds: str
+    bytes: int
+    rows: int
+
+
+def replace_days(address: str, days: list[str], files: list[DataFile], schema: pa.Schema) -> None:
+    """Of a table, exactly these days become these files; a day without a file becomes empty.
+
+    schema: of the rows, `ds` included. Columns that the table lacks are added to it. Raises ContractError when a column
+    has another type there.
+    """
+    import deltalake
+    from deltalake.transaction import AddAction
+
+    target, options = partitions.delta_address(address)
+    wanted = deltalake.Schema.from_arrow(schema)
+    table = partitions.delta_at(address)
+    if table is None:
+        table = deltalake.DeltaTable.create(target, wanted, partition_by=["ds"], storage_options=options)
+    known = {field.name: field for field in table.schema().fields}
+    for field in wanted.fields:
+        if field.name in known and known[field.name].type != field.type:
+            there = known[field.name].type
+            raise ContractError(f"{address}: column {field.name} is {there} in the table, {field.type} in the new rows")
+    if new := [field for field in wanted.fields if field.name not in known]:
+        table.alter.add_columns(new)
+    now_ms = int(time.time() * 1000)  # of the log entry alone
+    actions = [
+        AddAction(f.path, f.bytes, {"ds": f.ds}, now_ms, True, json.dumps({"numRecords": f.rows})) for f in files
+    ]
+    table.create_write_transaction(
+        actions, "overwrite", table.schema(), partition_by=["ds"], partition_filters=[("ds", "in", days)]
+    )
