@@ -36,7 +36,7 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
     """Counts the days, and those before them that the flow looks back on and that were never counted."""
     table = solution.table("actions_daily")
     counted = sorted({*uncounted_days(solution, days[0]), *days})
-    behavior = read_days(solution.tables.behavior.table, counted, table)
+    behavior = read_days(solution.tables.behavior, counted, table)
     rows = behavior.count()
     log.info("%s: %s exact duplicates dropped of %s rows", table, rows - behavior.distinct().count(), f"{rows:,}")
     write_days(actions_daily(roles.events(behavior, solution)), table, counted, CONTRACT)

@@ -30,7 +30,7 @@ def uncounted_days(solution: Solution, ds: str) -> list[str]:
     """Days before ds within the flow's reach that have behavior and no partial, oldest first."""
     reach = window(add_days(ds, -1), history_days(solution) - 1)
     counted = set(present_days(solution.table("actions_daily"), reach))
-    return [day for day in present_days(solution.tables.behavior.table, reach) if day not in counted]
+    return [day for day in present_days(solution.tables.behavior, reach) if day not in counted]
 
 
 def window_actions(solution: Solution, days: list[str], needed_by: str) -> tuple[DataFrame, list[str]]:

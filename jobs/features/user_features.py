@@ -12,7 +12,7 @@ from jobs.features.history import window_actions
 from jobs.features.windows import Totals, action_rows, daily_totals, windowed, windows_of
 from jobs.lib import roles
 from jobs.lib.solution import Node, Solution
-from jobs.lib.tables import read_days, read_snapshot, write_days
+from jobs.lib.tables import read_snapshots, write_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,9 +37,10 @@ def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame
     config = solution.tables.item
     if config is None or not attributes:
         return None
-    if config.snapshot == "once":
-        return preferences.constant_spans(roles.items(read_snapshot(config, days[-1]), solution), attributes, days)
-    return preferences.attribute_spans(roles.items(read_days(config.table, days, needed_by), solution), attributes)
+    snapshots = read_snapshots(config, days, needed_by)
+    if "ds" not in snapshots.columns:
+        return preferences.constant_spans(roles.items(snapshots, solution), attributes, days)
+    return preferences.attribute_spans(roles.items(snapshots, solution), attributes)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

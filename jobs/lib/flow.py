@@ -29,6 +29,6 @@ def try_folder(registration: str, folder: str, days: int) -> None:
     solution = load_solution(registration)
     for node in solution.nodes():
         partitions.forget(solution.table(node.name))  # what was made from an earlier import, or by another registration
-    span = partitions.present_days(solution.tables.behavior.table)[-days:]
+    span = partitions.present_days(solution.tables.behavior)[-days:]
     run_flow(solution, span)
     print_summary(solution, span[-1])

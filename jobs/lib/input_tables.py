@@ -7,17 +7,37 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from jobs.lib.times import check_day, check_time_format
-from jobs.lib.yaml_model import Strict
+from jobs.lib.yaml_model import Strict, Zone
 
 Day = Annotated[str, BeforeValidator(check_day)]
 TimeFormat = Annotated[str, BeforeValidator(check_time_format)]
 
 
 class DayColumn(Strict):
-    """The column that tells the day of a row, and how it is written there (a column of type DATE needs no format)."""
+    """The column that tells the day of a row, and how it is written there (a column of type DATE needs no format); or the
+    columns of year, month and day."""
 
-    column: str
+    column: str | tuple[str, str, str]
     format: TimeFormat = "%Y%m%d"
+
+
+class Source(Strict):
+    """Where a table is that recflow reads in place and never writes.
+
+    path: of a Delta table or a folder of Parquet. day: its date column, by which it is best partitioned; a day is there
+    when the column holds it (Parquet: and done_file is in its folder, where one is named). Without `day`, behaviors are
+    told apart by their event time and a day is there when a later one is, or up to `through`; users and items are one
+    snapshot as of `as_of`. time_format: of its time columns, where their type does not say it.
+    """
+
+    path: str
+    format: Literal["delta", "parquet"] = "delta"
+    day: DayColumn | None = None
+    done_file: str | None = None
+    through: Day | None = None
+    as_of: Day | None = None
+    time_format: Literal["unix_s", "unix_ms", "iso"] = "unix_s"
+    timezone: Zone | None = None  # the solution's own, which fills it in
 
 
 class Roles(Strict):
@@ -45,6 +65,7 @@ class TableConfig(Strict):
 
     table: str
     roles: Roles
+    source: Source | None = None  # default: the table is in recflow's own warehouse
     snapshot: Literal["daily", "once"] = "daily"
     max_age_days: int | None = Field(None, ge=1)
     complete: bool = True  # items: is everything on offer listed, or may shown items lack a row?
@@ -64,4 +85,8 @@ class Tables(Strict):
             missing = [role for role in roles if config is not None and getattr(config.roles, role) is None]
             if missing:
                 raise ValueError(f"{kind}.roles lacks {', '.join(missing)}")
+            if kind != "behavior" and config is not None and config.source is not None:
+                is_undated = config.source.day is None
+                if is_undated != (config.snapshot == "once") or is_undated != (config.source.as_of is not None):
+                    raise ValueError(f"{kind}: give either source.day, or source.as_of with `snapshot: once`")
         return self

@@ -47,8 +47,14 @@ def forget(table: str, days: list[str] | None = None) -> None:
         _store().delete(_key(table, ds))
 
 
-def present_days(table: str) -> list[str]:
-    """Every ds of a table that was committed, oldest first."""
+def present_days(table: str | TableConfig) -> list[str]:
+    """Every ds of a table that was committed, oldest first. An input table is best given as its config."""
+    if isinstance(table, TableConfig):
+        if table.source is not None:
+            from jobs.lib import sources
+
+            return sources.present_days(table)
+        table = table.table
     prefix = f"_partitions/{table}/"
     kept = [key.removeprefix(prefix) for key in _store().list(prefix)]
     return sorted(name.removesuffix(".json") for name in kept if name != OWNED) if kept else _delta_days(table)
@@ -61,7 +67,7 @@ def is_committed(config: TableConfig, ds: str) -> bool:
 
 def as_of_day(config: TableConfig, ds: str) -> str | None:
     """The partition that a reader of `ds` gets: ds itself, or for a `once` snapshot the newest that is not after ds."""
-    days = present_days(config.table)
+    days = present_days(config)
     if config.snapshot == "daily":
         return ds if ds in days else None
     newest = max((day for day in days if day <= ds), default=None)
@@ -70,10 +76,15 @@ def as_of_day(config: TableConfig, ds: str) -> str | None:
     return newest
 
 
-def missing(table: str, days: list[str], needed_by: str = "") -> MissingPartition:
+def missing(table: str | TableConfig, days: list[str], needed_by: str = "") -> MissingPartition:
     """The error for days that are not there."""
+    table, config = (table.table, table) if isinstance(table, TableConfig) else (table, None)
     shown = ", ".join(days[:5]) + (f" and {len(days) - 5} more" if len(days) > 5 else "")
     by = f" (needed by {needed_by})" if needed_by else ""
+    if config is not None and config.snapshot == "once":
+        there = ", ".join(present_days(config)) or "none"
+        limit = f", at most {config.max_age_days} days old" if config.max_age_days else ""
+        return MissingPartition(f"{table} has no snapshot of ds={shown} or before{limit}{by}; there are: {there}")
     return MissingPartition(f"{table} has no partition ds={shown}{by}")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.solution import Solution
+from jobs.lib.sources import unix_seconds
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def events(behavior: DataFrame, solution: Solution) -> DataFrame:
             _string(roles.user_id).alias("user_id"),
             _string(roles.item_id).alias("item_id"),
             _string(roles.event).alias("event"),
-            F.col(roles.event_time).cast("bigint").alias("event_time"),
+            _time(behavior, roles.event_time, solution.tables.behavior).alias("event_time"),
             _double(roles.value).alias("value"),
             _string(roles.scene).alias("scene"),
             *[_string(name).alias(name) for name in roles.categorical],
@@ -44,11 +45,11 @@ def items(snapshot: DataFrame, solution: Solution) -> DataFrame:
     config = _required(solution.tables.item)
     roles = config.roles
     return snapshot.select(
-        "ds",
+        *_ds(snapshot),
         _string(roles.item_id).alias("item_id"),
         _string(roles.title).alias("title"),
         _string(roles.author).alias("author"),
-        _bigint(roles.listing_time).alias("listing_time"),
+        _time(snapshot, roles.listing_time, config).alias("listing_time"),
         _string(roles.tags).alias("tags"),
         *_attributes(config, {"title", "author", "listing_time", "tags"}),
     )
@@ -59,9 +60,9 @@ def users(snapshot: DataFrame, solution: Solution) -> DataFrame:
     config = _required(solution.tables.user)
     roles = config.roles
     return snapshot.select(
-        "ds",
+        *_ds(snapshot),
         _string(roles.user_id).alias("user_id"),
-        _bigint(roles.registration_time).alias("registration_time"),
+        _time(snapshot, roles.registration_time, config).alias("registration_time"),
         _string(roles.tags).alias("tags"),
         *_attributes(config, {"registration_time", "tags"}),
     )
@@ -85,6 +86,11 @@ def _attributes(config: TableConfig, taken: set[str]) -> list[Column]:
     return categorical + [_double(name).alias(name) for name in config.roles.numerical if name not in taken]
 
 
+def _ds(snapshot: DataFrame) -> list[str]:
+    """A snapshot that serves every day comes without ds."""
+    return [column for column in ("ds",) if column in snapshot.columns]
+
+
 def _required(config: TableConfig | None) -> TableConfig:
     if config is None:
         raise ValueError("the solution has no such table")
@@ -95,8 +101,11 @@ def _string(column: str | None) -> Column:
     return F.col(column).cast("string") if column else F.lit(None).cast("string")
 
 
-def _bigint(column: str | None) -> Column:
-    return F.col(column).cast("bigint") if column else F.lit(None).cast("bigint")
+def _time(rows: DataFrame, column: str | None, config: TableConfig) -> Column:
+    """Unix seconds. Recflow's own tables hold nothing else; of tables in place the source says how times are written."""
+    if column is None:
+        return F.lit(None).cast("bigint")
+    return unix_seconds(rows, column, config.source.time_format if config.source else "unix_s")
 
 
 def _double(column: str | None) -> Column:

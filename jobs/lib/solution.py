@@ -117,6 +117,15 @@ class Solution(Strict):
     demo: DemoParams | None = None
     _path: str = PrivateAttr("")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sources_know_the_zone(cls, raw: Any) -> Any:
+        """Whoever is given a table's config alone can tell its days."""
+        for table in (raw.get("tables") or {}).values() if isinstance(raw, dict) else ():
+            if isinstance(table, dict) and isinstance(table.get("source"), dict):
+                table["source"] = {**table["source"], "timezone": raw.get("timezone")}
+        return raw
+
     @field_validator("recalls", mode="before")
     @classmethod
     def _recalls_by_job(cls, lines: Any) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
-from jobs.lib import partitions, quality
+from jobs.lib import partitions, quality, sources
 from jobs.lib.contracts import Contract, conform, load_contract
 from jobs.lib.delta_files import DataFile, replace_days
 from jobs.lib.input_tables import TableConfig
@@ -25,8 +25,11 @@ log = logging.getLogger("recflow")
 ROWS_PER_FILE = 2_000_000
 
 
-def read_days(table: str, days: list[str], needed_by: str = "") -> DataFrame:
-    """The partitions of these days. Raises MissingPartition naming table and ds when one was never committed."""
+def read_days(table: str | TableConfig, days: list[str], needed_by: str = "") -> DataFrame:
+    """The partitions of these days. Raises MissingPartition naming table and ds when one was never committed.
+
+    An input table is given as its config, since it may be one that is read in place.
+    """
     absent = sorted(set(days) - set(partitions.present_days(table)))
     if absent:
         raise partitions.missing(table, absent, needed_by)
@@ -41,18 +44,37 @@ def read_present(table: str, days: list[str]) -> DataFrame:
     return _partitions_of(table, present)
 
 
-def present_days(table: str, days: list[str]) -> list[str]:
+def present_days(table: str | TableConfig, days: list[str]) -> list[str]:
     """Those of the days that were committed, oldest first."""
     wanted = set(days)
     return [ds for ds in partitions.present_days(table) if ds in wanted]
 
 
 def read_snapshot(config: TableConfig, ds: str) -> DataFrame:
-    """A user or item snapshot as of ds, with ds set to it (a `once` snapshot serves every day)."""
+    """A user or item snapshot as of ds, with ds set to it."""
     day = partitions.as_of_day(config, ds)
     if day is None:
-        raise partitions.missing(config.table, [ds])
-    return _partitions_of(config.table, [day]).withColumn("ds", F.lit(ds))
+        raise partitions.missing(config, [ds])
+    return _partitions_of(config, [day]).withColumn("ds", F.lit(ds))
+
+
+def read_snapshots(config: TableConfig, days: list[str], needed_by: str = "") -> DataFrame:
+    """The user or item snapshots of these days, by ds. Where one undated snapshot serves them all it comes without ds."""
+    if config.snapshot == "daily":
+        return read_days(config, days, needed_by)
+    served: dict[str, list[str]] = {}
+    for ds in days:
+        day = partitions.as_of_day(config, ds)
+        if day is None:
+            raise partitions.missing(config, [ds], needed_by)
+        served.setdefault(day, []).append(ds)
+    if len(served) == 1:
+        return _partitions_of(config, list(served)).drop("ds")
+    of_days = [
+        _partitions_of(config, [day]).withColumn("ds", F.explode(F.array(*[F.lit(ds) for ds in readers])))
+        for day, readers in served.items()
+    ]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), of_days)
 
 
 def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> dict[str, int]:
@@ -142,5 +164,9 @@ def _record(
         )
 
 
-def _partitions_of(table: str, days: list[str]) -> DataFrame:
+def _partitions_of(table: str | TableConfig, days: list[str]) -> DataFrame:
+    if isinstance(table, TableConfig):
+        if table.source is not None:
+            return sources.read_days(table, days)
+        table = table.table
     return spark().read.format("delta").load(table_path(table)).where(F.col("ds").isin(days))

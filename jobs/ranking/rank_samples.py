@@ -23,7 +23,7 @@ from jobs.lib.days import add_days, day_range
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
-from jobs.lib.tables import present_days, read_days, read_present, read_snapshot, write_days
+from jobs.lib.tables import present_days, read_days, read_present, read_snapshots, write_days
 from jobs.ranking import negatives
 from jobs.ranking.model_input import Sources, context_categories, with_features
 
@@ -79,7 +79,7 @@ def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources,
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """The days, and those of their training windows that have no samples yet, in one pass."""
-    table, behavior = solution.table("rank_samples"), solution.tables.behavior.table
+    table, behavior = solution.table("rank_samples"), solution.tables.behavior
     there = partitions.present_days(behavior)
     if absent := sorted(set(days) - set(there)):
         raise partitions.missing(behavior, absent, table)
@@ -90,7 +90,9 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         raise partitions.missing(behavior, holes, table)
     described = [ds for ds in todo if ds > there[0]]
     if there[0] in todo:
-        log.info("%s ds=%s: first day of %s, no features of a day before it: no samples", table, there[0], behavior)
+        log.info(
+            "%s ds=%s: first day of %s, no features of a day before it: no samples", table, there[0], behavior.table
+        )
     if filled := sorted(set(todo) - set(days)):
         log.info("%s: fills %d days of the training window, from ds=%s", table, len(filled), filled[0])
     feature_days = [add_days(ds, -1) for ds in described] or todo[:1]
@@ -113,12 +115,10 @@ def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources
 def _snapshots(
     config: TableConfig | None, by_role: Callable, solution: Solution, days: list[str], needed_by: str
 ) -> DataFrame | None:
-    """Snapshots of the days; a `once` snapshot serves them all and comes without ds."""
+    """Snapshots of the days; one that serves them all comes without ds."""
     if config is None:
         return None
-    if config.snapshot == "once":
-        return by_role(read_snapshot(config, days[-1]), solution).drop("ds")
-    return by_role(read_days(config.table, days, needed_by), solution)
+    return by_role(read_snapshots(config, days, needed_by), solution)
 
 
 def _fill_features(feature_days: list[str], todo: list[str], solution: Solution) -> None:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.data.registration import load_registration
-from jobs.data.source_files import ImportRefused, listed
+from jobs.data.source_files import listed
+from jobs.lib.errors import RecflowError
 from tests.data.imports import GOOD, HEADER, LOG, events, read, registration
 
 ROWS = HEADER + "u1,a,view,1712937599,,North\nu2,b,buy,1712937600,9.5,\n"
@@ -264,5 +265,5 @@ def test_days_are_assembled_in_passes_when_they_are_large(tmp_path, monkeypatch)
 def test_files_outside_the_folder_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is not a file within the folder"):
         registration({**LOG, "file": "../log.csv"})
-    with pytest.raises(ImportRefused, match="ftp://x/log.csv: allowed are a path, file:// and s3://"):
+    with pytest.raises(RecflowError, match="ftp://x/log.csv: allowed are a path, file:// and s3://"):
         listed("ftp://x", registration().files.behavior)
