@@ -14,8 +14,8 @@ TimeFormat = Annotated[str, BeforeValidator(check_time_format)]
 
 
 class DayColumn(Strict):
-    """The column that tells the day of a row, and how it is written there (a column of type DATE needs no format); or the
-    columns of year, month and day."""
+    """The column that tells the day of a row, and how it is written there (a column of type DATE needs no format); or
+    the columns of year, month and day."""
 
     column: str | tuple[str, str, str]
     format: TimeFormat = "%Y%m%d"

@@ -102,7 +102,7 @@ def _string(column: str | None) -> Column:
 
 
 def _time(rows: DataFrame, column: str | None, config: TableConfig) -> Column:
-    """Unix seconds. Recflow's own tables hold nothing else; of tables in place the source says how times are written."""
+    """Unix seconds. Recflow's own tables hold nothing else; of tables in place the source says how they are written."""
     if column is None:
         return F.lit(None).cast("bigint")
     return unix_seconds(rows, column, config.source.time_format if config.source else "unix_s")

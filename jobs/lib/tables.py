@@ -59,7 +59,7 @@ def read_snapshot(config: TableConfig, ds: str) -> DataFrame:
 
 
 def read_snapshots(config: TableConfig, days: list[str], needed_by: str = "") -> DataFrame:
-    """The user or item snapshots of these days, by ds. Where one undated snapshot serves them all it comes without ds."""
+    """The user or item snapshots of these days. One undated snapshot that serves them all comes without ds."""
     if config.snapshot == "daily":
         return read_days(config, days, needed_by)
     served: dict[str, list[str]] = {}

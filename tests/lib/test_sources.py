@@ -118,9 +118,7 @@ def test_an_undated_snapshot_serves_the_days_from_its_own(spark, warehouse, tmp_
     assert [row.ds for row in read_snapshot(table, "20240414").collect()] == ["20240414"]
     assert "ds" not in read_snapshots(table, ["20240413", "20240414"]).columns
     for ds in ("20240411", "20240415"):
-        with pytest.raises(
-            MissingPartition, match=f"dw_items has no snapshot of ds={ds} or before, at most 2 days old"
-        ):
+        with pytest.raises(MissingPartition, match=f"dw_items has no snapshot of ds={ds} or before, at most 2"):
             read_snapshots(table, [ds])
 
 
