@@ -22,6 +22,7 @@ from jobs.data.import_report import ImportReport, Refusal
 from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, Written, assemble, stage
 from jobs.data.registration import Registration, load_registration
 from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed
+from jobs.data.split_files import pieces_of
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
 from jobs.lib.partitions import table_path
@@ -65,8 +66,13 @@ def import_folder(
 def _imported(work: Import, files: dict[str, list[SourceFile]], written: list[Written]) -> list[ImportReport]:
     """Read, check, assemble and commit. What is written before the commit is added to `written`."""
     registration = work.registration
-    tasks = [(kind, n, file) for kind, of_kind in files.items() for n, file in enumerate(of_kind)]
-    done = _spread([partial(stage, work, *task) for task in sorted(tasks, key=lambda task: -task[2].size)])
+    tasks = [
+        (kind, n, piece)
+        for kind, of_kind in files.items()
+        for n, file in enumerate(of_kind)
+        for piece in pieces_of([file], work.spec(kind), _spread)
+    ]
+    done = _spread([partial(stage, work, *task) for task in tasks])
     blocks = [found for found in done if isinstance(found, Block)]
     tallies = {kind: [t for t in done if isinstance(t, Tally) and t.kind == kind] for kind in files}
     for kind in files:

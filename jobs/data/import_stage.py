@@ -89,7 +89,7 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
     the order of the import."""
     spec, zone = work.spec(kind), work.registration.timezone
     not_after = work.registration.last_moment or file.modified + _DAY_SEC
-    tally, staged = Tally(kind, file.name), _Staged(f"{work.staging}/{kind}-{number:05d}")
+    tally, staged = Tally(kind, file.name), _Staged(f"{work.staging}/{kind}-{number:05d}-{file.start}")
     for chunk in chunks_of(file, spec):
         if kind == "behavior":
             rows = behavior_rows(chunk.rows, work.registration, not_after)

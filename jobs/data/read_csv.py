@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -51,7 +52,7 @@ def csv_chunks(file: SourceFile, spec: File) -> Iterator[Chunk]:
         if "Empty CSV" in str(error):
             return
         raise
-    numbering = _Numbering()
+    numbering = _Numbering(file.first_line)
     used = {column: names[columns.index(column)] for column in spec.used_columns()}
     for batch in batches:
         lines, told = numbering.lines(batch, broken, bool(spec.quote))
@@ -74,8 +75,8 @@ def csv_chunks(file: SourceFile, spec: File) -> Iterator[Chunk]:
 class _Numbering:
     """Lines of records: pyarrow numbers only the rows that it skips, and counts records, which may span lines."""
 
-    def __init__(self) -> None:
-        self.record, self.line, self.ends_in_a_line_break = 1, 1, False
+    def __init__(self, first_line: int) -> None:
+        self.record, self.line, self.ends_in_a_line_break = 1, first_line, False
 
     def lines(
         self, batch: pa.RecordBatch, skipped: list[pacsv.InvalidRow], has_quotes: bool
@@ -149,7 +150,7 @@ def _told(rows: list[tuple[int, pacsv.InvalidRow]], n_columns: int) -> list[Brok
 
 def header_of(file: SourceFile, spec: File) -> list[str]:
     """The names in the header; of an empty file none are missing. Raises ImportRefused for what is no header."""
-    with opened(file) as stream:
+    with opened(replace(file, end=None)) as stream:
         start = stream.read(1 << 20)
     if not start:
         raise ImportRefused(f"{file.address}: is empty, a header line is expected")

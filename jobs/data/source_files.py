@@ -36,6 +36,8 @@ def listed(folder: str, spec: File) -> list[SourceFile]:
 
 
 def opened(file: SourceFile) -> pa.NativeFile:
-    """The bytes of a file as a stream, gunzipped."""
+    """The bytes of a file, or of a piece of one, as a stream, gunzipped."""
     filesystem, path = filesystem_of(file.address)
+    if file.end is not None:
+        return filesystem.open_input_file(path).get_stream(file.start, file.end - file.start)
     return filesystem.open_input_stream(path, compression="gzip" if path.endswith(".gz") else None)

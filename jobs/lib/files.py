@@ -19,13 +19,17 @@ from jobs.lib.errors import RecflowError
 @dataclass(frozen=True)
 class SourceFile:
     """One file to read. name: within the folder, as shown in messages. partition: columns that only the folder's name
-    tells. modified: unix seconds."""
+    tells. modified: unix seconds. A piece of a file goes from byte `start` to before `end` and begins with
+    `first_line`."""
 
     address: str
     name: str
     size: int
     modified: int
     partition: dict[str, Any] = field(default_factory=dict)
+    start: int = 0
+    end: int | None = None
+    first_line: int = 1
 
 
 def filesystem_of(address: str) -> tuple[pafs.FileSystem, str]:

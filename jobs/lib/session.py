@@ -30,6 +30,7 @@ def spark() -> SparkSession:
         return active
     config = settings()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark's tasks are the threads
     if config.spark_master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # no look-up of the host's name, nothing on the network
     builder = SparkSession.builder.master(config.spark_master).appName("recflow")
@@ -71,6 +72,7 @@ def _options(config: Settings) -> dict[str, str]:
         }
     else:
         options |= {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
+        options["spark.executorEnv.POLARS_MAX_THREADS"] = "1"
     if config.warehouse.startswith("s3a://"):
         options |= _s3a_options()
     return options

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.data import split_files
+from jobs.data.import_stage import Block, Import, Tally, stage
 from jobs.data.registration import load_registration
 from jobs.data.source_files import listed
 from jobs.lib.errors import RecflowError
@@ -267,3 +269,35 @@ def test_files_outside_the_folder_are_refused(tmp_path):
         registration({**LOG, "file": "../log.csv"})
     with pytest.raises(RecflowError, match="ftp://x/log.csv: allowed are a path, file:// and s3://"):
         listed("ftp://x", registration().files.behavior)
+
+
+@pytest.mark.parametrize("piece_bytes", [40, 100, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_in_pieces_is_the_file(tmp_path, monkeypatch, piece_bytes, end):
+    monkeypatch.setattr(split_files, "PIECE_BYTES", piece_bytes)
+    lines = [f"u{n},a{'x' * (n % 50)},view,{1712930000 + n},," for n in range(60)]
+    lines[31], lines[47] = "u31,a", "u47,a,view,soon,,"
+    (tmp_path / "log.csv").write_bytes(end.join([HEADER.strip(), *lines]).encode())
+    registered = registration()
+    (file,) = listed(str(tmp_path), registered.files.behavior)
+    pieces = split_files.pieces_of([file], registered.files.behavior, lambda tasks: [r for t in tasks for r in t()])
+    assert (len(pieces) > 10) == (piece_bytes == 40)
+    work = Import(registered, str(tmp_path / "staging"), {"behavior": ["log.csv"]})
+    found = [f for piece in pieces for f in stage(work, "behavior", 0, piece)]
+    tallies = [f for f in found if isinstance(f, Tally)]
+    assert sum(t.read for t in tallies) == 60 and sum(t.kept for t in tallies) == 58
+    assert sorted(line for t in tallies for e in t.examples.values() for line, _ in e) == [33, 49]
+    staged = {b.address for b in found if isinstance(b, Block) and b.table == "behavior"}
+    kept = pl.concat([pl.read_ipc(a) for a in staged]).sort("line")
+    assert kept["line"].to_list() == [n for n in range(2, 62) if n not in (33, 49)]
+    assert kept["user_id"].to_list() == [f"u{n}" for n in range(60) if n not in (31, 47)]
+
+
+def test_a_file_with_quotes_is_one_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(split_files, "PIECE_BYTES", 50)
+    (tmp_path / "log.csv").write_text(HEADER + GOOD * 10 + 'u1,a,view,1712937599,,"No\nrth"\n')
+    spec = registration().files.behavior
+    assert (
+        len(split_files.pieces_of(listed(str(tmp_path), spec), spec, lambda tasks: [r for t in tasks for r in t()]))
+        == 1
+    )
