@@ -2,6 +2,7 @@
 
 import gzip
 
+import boto3
 import deltalake
 import polars as pl
 import pyarrow as pa
@@ -14,6 +15,7 @@ from jobs.data.registration import load_registration
 from jobs.data.source_files import listed
 from jobs.lib.errors import RecflowError
 from tests.data.imports import GOOD, HEADER, LOG, events, read, registration
+from tests.lib.stores import bucket, s3_server  # noqa: F401 - fixtures
 
 ROWS = HEADER + "u1,a,view,1712937599,,North\nu2,b,buy,1712937600,9.5,\n"
 EXPECTED = [("u1", "a", "click", 1712937599, None, "North"), ("u2", "b", "purchase", 1712937600, 9.5, None)]
@@ -281,7 +283,7 @@ def test_a_file_in_pieces_is_the_file(tmp_path, monkeypatch, piece_bytes, end):
     registered = registration()
     (file,) = listed(str(tmp_path), registered.files.behavior)
     pieces = split_files.pieces_of([file], registered.files.behavior, lambda tasks: [r for t in tasks for r in t()])
-    assert (len(pieces) > 10) == (piece_bytes == 40)
+    assert (len(pieces) > 10) == (piece_bytes <= 100)
     work = Import(registered, str(tmp_path / "staging"), {"behavior": ["log.csv"]})
     found = [f for piece in pieces for f in stage(work, "behavior", 0, piece)]
     tallies = [f for f in found if isinstance(f, Tally)]
@@ -297,7 +299,17 @@ def test_a_file_with_quotes_is_one_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(split_files, "PIECE_BYTES", 50)
     (tmp_path / "log.csv").write_text(HEADER + GOOD * 10 + 'u1,a,view,1712937599,,"No\nrth"\n')
     spec = registration().files.behavior
-    assert (
-        len(split_files.pieces_of(listed(str(tmp_path), spec), spec, lambda tasks: [r for t in tasks for r in t()]))
-        == 1
-    )
+    files = listed(str(tmp_path), spec)
+    assert len(split_files.pieces_of(files, spec, lambda tasks: [r for t in tasks for r in t()])) == 1
+
+
+def test_files_under_an_s3_prefix(tmp_path, bucket):  # noqa: F811
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=bucket, Key="in/2024/log-1.csv.gz", Body=gzip.compress(ROWS.encode()))
+    s3.put_object(Bucket=bucket, Key="in/2024/log-2.csv.gz", Body=gzip.compress((HEADER + GOOD).encode()))
+    s3.put_object(Bucket=bucket, Key="in/readme.txt", Body=b"no data")
+    registered = registration({**LOG, "file": "2024/*.csv.gz"})
+    tally, _, _ = read(f"s3://{bucket}/in", registered, staging=tmp_path)
+    assert (tally.read, tally.kept) == (3, 3)
+    with pytest.raises(RecflowError, match=f"s3://{bucket}/other/2024/\\*.csv.gz: there is no such file"):
+        listed(f"s3://{bucket}/other", registered.files.behavior)

@@ -18,18 +18,15 @@ def s3_server():
     server.stop()
 
 
-@pytest.fixture(params=["file", "s3"])
-def store_url(request, tmp_path, monkeypatch):
-    """An empty root of each kind."""
-    if request.param == "file":
-        return f"file://{tmp_path}/published"
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    """An empty bucket, and the environment that leads to it."""
     import boto3
 
-    endpoint = request.getfixturevalue("s3_server")
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -37,4 +34,12 @@ def store_url(request, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     bucket = f"b-{uuid.uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}/lists"
+    return bucket
+
+
+@pytest.fixture(params=["file", "s3"])
+def store_url(request, tmp_path):
+    """An empty root of each kind."""
+    if request.param == "file":
+        return f"file://{tmp_path}/published"
+    return f"s3://{request.getfixturevalue('bucket')}/lists"
