@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.data.import_report import ImportReport, Refusal
+from jobs.data.import_report import ImportReport, refusals_of, report_of
 from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, Written, assemble, stage
 from jobs.data.registration import Registration, load_registration
-from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed
+from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed, within
 from jobs.data.split_files import pieces_of
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
@@ -49,6 +48,8 @@ def import_folder(
     if not isinstance(registration, Registration):
         registration = load_registration(registration)
     files = {kind: listed(str(folder), spec) for kind, spec in registration.files.by_kind().items()}
+    if span and registration.files.behavior.partition:
+        files["behavior"] = within(files["behavior"], registration.files.behavior.partition, span)
     staging = f"{settings().warehouse_root}/_staging/{registration.name}"
     days = (day_number(span[0]), day_number(span[1])) if span else None
     work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
@@ -86,7 +87,7 @@ def _imported(work: Import, files: dict[str, list[SourceFile]], written: list[Wr
     for kind in (QUARANTINE, "item", "user", "behavior"):
         if kind in files or kind == QUARANTINE:
             _commit(registration, kind, [w for w in written if w.table == kind], _days_of(registration, kind, days))
-    return [_report(registration, k, tallies[k], written, _days_of(registration, k, days), unknown) for k in files]
+    return [report_of(registration, k, tallies[k], written, _days_of(registration, k, days), unknown) for k in files]
 
 
 def _spread(tasks: list) -> list:
@@ -153,7 +154,7 @@ def _refuse_bad(registration: Registration, kind: str, tallies: list[Tally]) -> 
     """Raises ImportRefused when nothing of a kind can be kept, or more is bad than the registration allows."""
     file = registration.files.by_kind()[kind].file
     read, kept = sum(t.read for t in tallies), sum(t.kept for t in tallies)
-    refusals = _refusals(tallies)
+    refusals = refusals_of(tallies)
     why = "; ".join(map(str, refusals)) or "it has no rows"
     if not kept:
         outside = sum(t.outside for t in tallies)
@@ -166,18 +167,6 @@ def _refuse_bad(registration: Registration, kind: str, tallies: list[Tally]) -> 
             f"{file}: {read - kept:,} of {read:,} rows ({share:.1%}) cannot be kept, max_quarantined allows {limit:.1%}"
             f"; nothing was written: {why}"
         )
-
-
-def _refusals(tallies: Iterable[Tally]) -> tuple[Refusal, ...]:
-    """What was refused, by column and reason, the most frequent first, with the first examples."""
-    counts: dict[tuple[str, str], int] = {}
-    examples: dict[tuple[str, str], list] = {}
-    for tally in sorted(tallies, key=lambda t: t.file):
-        for key, n in tally.reasons.items():
-            counts[key] = counts.get(key, 0) + n
-            examples.setdefault(key, []).extend((tally.file, *example) for example in tally.examples[key])
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(Refusal(*key, n, tuple(examples[key][:3])) for key, n in ordered)
 
 
 def _unknown_ids(registration: Registration, kind: str, written: list[Written]) -> tuple[int, int]:
@@ -217,28 +206,6 @@ def _quarantine_schema() -> pa.Schema:
     texts = [pa.field(name, pa.string()) for name in ("column", "reason", "value")]
     return pa.schema(
         [pa.field("source", pa.string()), pa.field("file", pa.string()), pa.field("line", pa.int64()), *texts]
-    )
-
-
-def _report(
-    registration: Registration, kind: str, tallies: list[Tally], written: list[Written], days: list[str], unknown: dict
-) -> ImportReport:
-    of_kind = [w for w in written if w.table == kind]
-    refusals = list(_refusals(tallies))
-    if repeated := sum(w.repeated_ids for w in of_kind):
-        key = getattr(registration.files.by_kind()[kind].roles, f"{kind}_id")
-        refusals.append(Refusal(key, "is there in another row", repeated, ()))
-    notes = [f"{n:,} events of {ids:,} unknown {k}s" for k, (n, ids) in unknown.items() if n and kind == "behavior"]
-    return ImportReport(
-        table=registration.table(kind),
-        file=registration.files.by_kind()[kind].file,
-        read=sum(t.read for t in tallies),
-        kept=sum(w.kept for w in of_kind),
-        duplicates=sum(w.duplicates for w in of_kind),
-        refused=tuple(refusals),
-        written=sum(w.rows for w in of_kind),
-        days=(days[0], days[-1]),
-        notes=tuple(notes),
     )
 
 

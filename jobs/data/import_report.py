@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from jobs.data.import_stage import Tally, Written
+from jobs.data.registration import Registration
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,37 @@ class ImportReport:
         parts = f"{self.kept:,} kept + {self.quarantined:,} quarantined + {self.duplicates:,} exact duplicates"
         head = f"{self.file}: {self.read:,} rows read = {parts}; {self.table} {span}: {self.written:,} rows"
         return "\n".join([head, *(f"  quarantined: {r}" for r in self.refused), *(f"  {note}" for note in self.notes)])
+
+
+def refusals_of(tallies: Iterable[Tally]) -> tuple[Refusal, ...]:
+    """What was refused, by column and reason, the most frequent first, with the first examples."""
+    counts: dict[tuple[str, str], int] = {}
+    examples: dict[tuple[str, str], list] = {}
+    for tally in sorted(tallies, key=lambda t: t.file):
+        for key, n in tally.reasons.items():
+            counts[key] = counts.get(key, 0) + n
+            examples.setdefault(key, []).extend((tally.file, *example) for example in tally.examples[key])
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Refusal(*key, n, tuple(examples[key][:3])) for key, n in ordered)
+
+
+def report_of(
+    registration: Registration, kind: str, tallies: list[Tally], written: list[Written], days: list[str], unknown: dict
+) -> ImportReport:
+    of_kind = [w for w in written if w.table == kind]
+    refusals = list(refusals_of(tallies))
+    if repeated := sum(w.repeated_ids for w in of_kind):
+        key = getattr(registration.files.by_kind()[kind].roles, f"{kind}_id")
+        refusals.append(Refusal(key, "is there in another row", repeated, ()))
+    notes = [f"{n:,} events of {ids:,} unknown {k}s" for k, (n, ids) in unknown.items() if n and kind == "behavior"]
+    return ImportReport(
+        table=registration.table(kind),
+        file=registration.files.by_kind()[kind].file,
+        read=sum(t.read for t in tallies),
+        kept=sum(w.kept for w in of_kind),
+        duplicates=sum(w.duplicates for w in of_kind),
+        refused=tuple(refusals),
+        written=sum(w.rows for w in of_kind),
+        days=(days[0], days[-1]),
+        notes=tuple(notes),
+    )

@@ -10,8 +10,10 @@ import pyarrow.fs as pafs
 from jobs.data.registered_files import File
 from jobs.lib.errors import RecflowError
 from jobs.lib.files import SourceFile, delta_files, files_under, filesystem_of, kind_of
+from jobs.lib.input_tables import DayColumn
+from jobs.lib.sources import ds_of
 
-__all__ = ["ImportRefused", "SourceFile", "filesystem_of", "listed", "opened"]
+__all__ = ["ImportRefused", "SourceFile", "filesystem_of", "listed", "opened", "within"]
 
 
 class ImportRefused(RecflowError):
@@ -33,6 +35,15 @@ def listed(folder: str, spec: File) -> list[SourceFile]:
     if not found:
         raise ImportRefused(f"{address}: there is no such file")
     return found
+
+
+def within(files: list[SourceFile], partition: DayColumn, span: tuple[str, str]) -> list[SourceFile]:
+    """Files of a table partitioned by day that can hold days of the span."""
+    first, last = span
+    kept = [file for file in files if (ds := ds_of(partition, file.partition)) is None or first <= ds <= last]
+    if not kept:
+        raise ImportRefused(f"no partition {partition.column} from ds={first} to ds={last}; of the {len(files)} files")
+    return kept
 
 
 def opened(file: SourceFile) -> pa.NativeFile:

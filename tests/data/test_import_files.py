@@ -6,7 +6,7 @@ from jobs.data.import_files import import_folder
 from jobs.data.source_files import ImportRefused
 from jobs.lib.partitions import delta_table, present_days, record
 from jobs.lib.tables import read_days
-from tests.data.imports import GOOD, HEADER, registration
+from tests.data.imports import GOOD, HEADER, LOG, registration
 
 ITEMS = {"file": "items.csv", "roles": {"item_id": "sku", "numerical": ["price"]}}
 
@@ -178,3 +178,15 @@ def test_events_are_the_same_whatever_the_order_of_the_rows(spark, warehouse, fo
         import_folder(registration(), folder)
         contents.append(record("shop_behavior", "20240412")["content"])
     assert contents[0] == contents[1]
+
+
+def test_a_partitioned_table_is_synchronised_for_a_span_without_reading_the_rest(spark, warehouse, folder):
+    for day, seconds in (("2024-04-12", 1712937599), ("2024-04-13", 1712937600), ("2024-04-14", 1713110399)):
+        (folder / f"log/dt={day}").mkdir(parents=True)
+        (folder / f"log/dt={day}/part.csv").write_text(HEADER + GOOD.replace("1712937599", str(seconds)))
+    (folder / "log/dt=2024-04-14/part.csv").write_text("no table at all")
+    behavior = {**LOG, "file": "log", "format": "csv", "partition": {"column": "dt", "format": "%Y-%m-%d"}}
+    (report,) = import_folder(registration(behavior), folder, ("20240412", "20240413"))
+    assert (report.read, report.days) == (2, ("20240412", "20240413"))
+    with pytest.raises(ImportRefused, match="no partition dt from ds=20240501 to ds=20240502: there are 3 files"):
+        import_folder(registration(behavior), folder, ("20240501", "20240502"))
