@@ -90,6 +90,12 @@ def _try(arguments: argparse.Namespace) -> None:
     try_folder(arguments.registration, arguments.folder, arguments.days)
 
 
+def _diagnose(arguments: argparse.Namespace) -> None:
+    from jobs.diagnostics.diagnose import diagnose
+
+    print(diagnose(load_solution(arguments.solution), _days(arguments)))
+
+
 def _validate(arguments: argparse.Namespace) -> None:
     solution = load_solution(arguments.solution)
     print(f"{solution.path}: scenario {solution.scenario}, {len(solution.nodes())} nodes: it holds")
@@ -169,6 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (imported, tried):
         parser_.add_argument("registration", help="registration YAML, see schemas/registrations")
         parser_.add_argument("folder", help="the folder or s3:// prefix with the files")
+    command(
+        "diagnose", _diagnose, "Measure what a day's data look like, and say what to do about it.", "days", "solution"
+    )
     command("validate", _validate, "Check a solution file.", "solution")
     bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
     bundle.add_argument("action", choices=["verify"])

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from jobs.lib.demo_params import DemoParams
+from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
 from jobs.lib.settings import PROJECT_ROOT
@@ -68,6 +69,7 @@ class Ranking(Strict):
     rounds: int = Field(400, ge=1)
     early_stopping_rounds: int = Field(30, ge=1)
     params: dict[str, float | int | str] = {}
+    exclude_suspicious_users: bool = False  # from the training rows; what judges a model keeps them
 
     @model_validator(mode="after")
     def _days_leave_something_to_train_on(self) -> Ranking:
@@ -114,6 +116,7 @@ class Solution(Strict):
     recalls: list[SerializeAsAny[RecallParams]]
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
+    diagnostics: Diagnostics = Diagnostics()
     demo: DemoParams | None = None
     _path: str = PrivateAttr("")
 
@@ -192,11 +195,13 @@ class Solution(Strict):
             Node("item_features", "item_features", "features", ("actions_daily",)),
             *recalls,
             Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features")),
-            Node("rank_model", "rank_model", "ranking", ("rank_samples",)),
+            Node("suspicious_users", "suspicious_users", "ranking"),
+            Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
-            Node("publish", "publish", "publish", ("recommendations", "evaluation")),
+            Node("diagnostics", "diagnostics", "diagnostics", ("suspicious_users", "rank_model", "candidates")),
+            Node("publish", "publish", "publish", ("recommendations", "evaluation", "diagnostics")),
         )
 
     def node(self, name: str) -> Node:
