@@ -47,7 +47,7 @@ def figures_of_day(ds: str, solution: Solution) -> list[Figure]:
 
 def input_figures(ds: str, solution: Solution) -> list[Figure]:
     """Of the three input tables, read once each."""
-    behavior = read_days(solution.tables.behavior.table, [ds], solution.table("diagnostics")).persist()
+    behavior = read_days(solution.tables.behavior, [ds], solution.table("diagnostics")).persist()
     try:
         figures = table_figures.behavior_figures(behavior, solution)
         figures += table_figures.column_figures(behavior, "behavior")

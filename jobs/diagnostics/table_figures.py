@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.diagnostics.figure import Figure, share
 from jobs.lib import roles
 from jobs.lib.solution import Solution
+from jobs.lib.sources import unix_seconds
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def _is_missing(column: Column, kind_of: str) -> Column:
 
 def behavior_figures(behavior: DataFrame, solution: Solution) -> list[Figure]:
     """Of the raw rows of one day: exact duplicates, and shares that no feature will see."""
-    by_role = solution.tables.behavior.roles
-    event_time = F.col(by_role.event_time).cast("bigint")
+    config = solution.tables.behavior
+    by_role, time_format = config.roles, config.source.time_format if config.source else "unix_s"
+    event_time = unix_seconds(behavior, by_role.event_time, time_format)
     day = F.date_format(roles.local_time(event_time, solution), "yyyyMMdd")
     asked = {
         "without_id_share": F.col(by_role.user_id).isNull() | F.col(by_role.item_id).isNull(),

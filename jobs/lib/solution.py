@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from jobs.lib import retention
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
+from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
@@ -117,6 +119,7 @@ class Solution(Strict):
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
     diagnostics: Diagnostics = Diagnostics()
+    retention: Retention = Retention()
     demo: DemoParams | None = None
     _path: str = PrivateAttr("")
 
@@ -159,6 +162,7 @@ class Solution(Strict):
         if self.publish.fallback is not None:
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
+        retention.check(self)
         return self
 
     @property

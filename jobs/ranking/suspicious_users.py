@@ -51,7 +51,7 @@ def suspicious_users(events: DataFrame, solution: Solution) -> DataFrame:
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """The days; where training leaves these users out, also those of its days that were never judged."""
-    table, behavior = solution.table("suspicious_users"), solution.tables.behavior.table
+    table, behavior = solution.table("suspicious_users"), solution.tables.behavior
     todo = set(days)
     if solution.ranking.exclude_suspicious_users:
         training = day_range(add_days(days[0], 1 - solution.ranking.training_days), days[-1])
