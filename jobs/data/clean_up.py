@@ -24,7 +24,6 @@ from jobs.ranking.models import newest_model
 
 log = logging.getLogger("recflow")
 
-CONTRACT = None
 READERS_HOURS = 168  # Delta refuses less: a reader may hold a version that old
 DELTA = "spark.databricks.delta"
 SMALL_BYTES, FILE_BYTES = 16 << 20, 128 << 20  # files below the first are joined, up to about the second
