@@ -46,7 +46,7 @@ def test_what_the_scheduler_and_triggerer_load_is_free_of_spark(module):
 
 
 def test_every_job_says_its_grain_or_that_it_has_no_table():
-    for file in files("jobs/features", "jobs/recall", "jobs/ranking"):
+    for file in files("jobs/features", "jobs/recall", "jobs/ranking", "jobs/diagnostics"):
         tree = ast.parse(file.read_text())
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
             assert "Grain:" in (ast.get_docstring(tree) or ""), f"{file}: the docstring does not give the grain"

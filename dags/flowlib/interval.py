@@ -21,6 +21,11 @@ def daily(solution: Solution) -> CronDataIntervalTimetable:
     return CronDataIntervalTimetable("0 0 * * *", timezone=solution.timezone)
 
 
+def weekly(solution: Solution) -> CronDataIntervalTimetable:
+    """Mondays at 03:00, after the night's flow as a rule; the interval is the week before."""
+    return CronDataIntervalTimetable("0 3 * * 1", timezone=solution.timezone)
+
+
 def ds_of(dag_run: Any, timezone: str) -> str:
     """The day a run is about: the start of its data interval in the solution's zone.
 

@@ -23,7 +23,7 @@ from jobs.lib.solution import Node, Solution
 # One writer at a time; with the weight rule `upstream` an earlier day is finished before a later one goes on.
 WRITERS = {"pool": "recflow_writers", "weight_rule": "upstream"}
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=30)}
-HOURS = {"data": 2, "features": 2, "recall": 2, "ranking": 3, "publish": 1}
+HOURS = {"data": 2, "features": 2, "recall": 2, "ranking": 3, "diagnostics": 1, "publish": 1}
 
 # Trying again does not mend these.
 FINAL = (errors.SolutionError, errors.ContractError, errors.QualityError, errors.NodeError, errors.SettingError)

@@ -17,7 +17,7 @@ from jobs.lib.solution import Node, Solution, load_solution
 
 log = logging.getLogger("recflow")
 
-DATA_JOBS = ("create_data",)
+DATA_JOBS = ("create_data", "clean_up")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def run_node(solution: Solution, name: str, days: list[str], params: dict | None
     """
     node = find_node(solution, name)
     if params:
-        if node.job not in DATA_JOBS:
+        if node.job != "create_data":
             raise RecflowError(f"--{next(iter(params))} is about create_data, not {name}")
         node = replace(node, params=params)
     started = time.monotonic()
@@ -54,7 +54,7 @@ def run_node(solution: Solution, name: str, days: list[str], params: dict | None
 
 
 def find_node(solution: Solution, name: str) -> Node:
-    """A node of the flow, or a data job that stands before it. Raises NodeError with the names there are."""
+    """A node of the flow, or a data job that stands beside it. Raises NodeError with the names there are."""
     if name in DATA_JOBS:
         return Node(name, name, "data")
     try:
@@ -88,6 +88,21 @@ def _try(arguments: argparse.Namespace) -> None:
     if arguments.days < 1:
         raise RecflowError(f"--days is {arguments.days}; at least 1 is needed")
     try_folder(arguments.registration, arguments.folder, arguments.days)
+
+
+def _diagnose(arguments: argparse.Namespace) -> None:
+    from jobs.diagnostics.diagnose import diagnose
+
+    print(diagnose(load_solution(arguments.solution), _days(arguments)))
+
+
+def _clean_up(arguments: argparse.Namespace) -> None:
+    from jobs.data.clean_up import clean_up
+
+    if not arguments.ds:
+        raise RecflowError("as of which day? give --ds 20261121")
+    for cleaned in clean_up(load_solution(arguments.solution), check_ds(arguments.ds)):
+        print(cleaned)
 
 
 def _validate(arguments: argparse.Namespace) -> None:
@@ -169,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (imported, tried):
         parser_.add_argument("registration", help="registration YAML, see schemas/registrations")
         parser_.add_argument("folder", help="the folder or s3:// prefix with the files")
+    command(
+        "diagnose", _diagnose, "Measure what a day's data look like, and say what to do about it.", "days", "solution"
+    )
+    cleaning = command("clean-up", _clean_up, "Remove what is older than `retention:` says, as of a day.", "solution")
+    cleaning.add_argument("--ds", help="the day that ages are counted from, yyyymmdd")
     command("validate", _validate, "Check a solution file.", "solution")
     bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
     bundle.add_argument("action", choices=["verify"])

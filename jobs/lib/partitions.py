@@ -41,10 +41,15 @@ def forget(table: str, days: list[str] | None = None) -> None:
 
     From the first time on the table is known to be ours: what its Delta log holds without a record was never finished.
     """
-    if not _store().exists(f"_partitions/{table}/{OWNED}"):
+    if not is_owned(table):
         _store().put(f"_partitions/{table}/{OWNED}", b"")
     for ds in present_days(table) if days is None else days:
         _store().delete(_key(table, ds))
+
+
+def is_owned(table: str) -> bool:
+    """Does recflow write this table? Another system's tables have no mark."""
+    return _store().exists(f"_partitions/{table}/{OWNED}")
 
 
 def present_days(table: str | TableConfig) -> list[str]:

@@ -12,9 +12,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from jobs.lib import retention
 from jobs.lib.demo_params import DemoParams
+from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
+from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
@@ -68,6 +71,7 @@ class Ranking(Strict):
     rounds: int = Field(400, ge=1)
     early_stopping_rounds: int = Field(30, ge=1)
     params: dict[str, float | int | str] = {}
+    exclude_suspicious_users: bool = False  # from the training rows; what judges a model keeps them
 
     @model_validator(mode="after")
     def _days_leave_something_to_train_on(self) -> Ranking:
@@ -114,6 +118,8 @@ class Solution(Strict):
     recalls: list[SerializeAsAny[RecallParams]]
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
+    diagnostics: Diagnostics = Diagnostics()
+    retention: Retention = Retention()
     demo: DemoParams | None = None
     _path: str = PrivateAttr("")
 
@@ -156,6 +162,7 @@ class Solution(Strict):
         if self.publish.fallback is not None:
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
+        retention.check(self)
         return self
 
     @property
@@ -192,11 +199,13 @@ class Solution(Strict):
             Node("item_features", "item_features", "features", ("actions_daily",)),
             *recalls,
             Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features")),
-            Node("rank_model", "rank_model", "ranking", ("rank_samples",)),
+            Node("suspicious_users", "suspicious_users", "ranking"),
+            Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
-            Node("publish", "publish", "publish", ("recommendations", "evaluation")),
+            Node("diagnostics", "diagnostics", "diagnostics", ("suspicious_users", "rank_model", "candidates")),
+            Node("publish", "publish", "publish", ("recommendations", "evaluation", "diagnostics")),
         )
 
     def node(self, name: str) -> Node:

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobs.diagnostics.advice import advice
+from jobs.diagnostics.figure import Figure
+from jobs.diagnostics.figure import Figures as DataFigures
 from jobs.lib import partitions, roles, tables
 from jobs.lib.columns import seeded_hash
 from jobs.lib.days import window
@@ -78,6 +81,12 @@ def measures_of(solution: Solution, ds: str) -> Measures:
     return {(r["subject"], r["measure"], r["k"]): (_finite(r["value"]), r["n"]) for r in rows}
 
 
+def data_of(solution: Solution, ds: str) -> DataFigures:
+    """What diagnostics measured of the day."""
+    rows = small_table(solution, "diagnostics", ds, ["area", "subject", "measure", "value", "n"])
+    return DataFigures(Figure(**row) for row in rows)
+
+
 def small_table(solution: Solution, name: str, ds: str, columns: list[str]) -> list[dict]:
     """The rows of a partition whose size is bounded. Raises MissingPartition naming table and ds."""
     table = solution.table(name)
@@ -108,6 +117,7 @@ def figures_of(
 ) -> Figures:
     """Everything on the report page."""
     proposed = [(name, n) for name, n in totals.sources.items() if n]
+    data = data_of(solution, ds)
     return Figures(
         scenario=solution.scenario,
         ds=ds,
@@ -124,6 +134,8 @@ def figures_of(
         importance=sorted(model.metadata.get("importance", {}).items(), key=lambda pair: (-pair[1], pair[0]))[:10],
         tables=_table_rows(solution, ds),
         samples=_samples(solution, ds),
+        data=data,
+        advice=advice(data, solution),
     )
 
 
@@ -203,6 +215,8 @@ def _model_card(model: Model) -> list[tuple[str, str]]:
     for name, span in about["spans"].items():
         days, counted = span["days"], f"{span['rows']:,} rows, {span['positives']:,} positives"
         shown.append((f"{name} days", f"{days[0]} to {days[-1]}: {counted}" if days else "none"))
+    if excluded := about.get("excluded"):
+        shown.append(("left out of training", f"{excluded['rows']:,} rows of {excluded['suspicious_users']:,} users"))
     shown.append(("features", f"{len(about['features']):,}"))
     shown.append(("trees", f"{about['rounds']['best']:,} of at most {about['rounds']['limit']:,}"))
     for name, shown_name in (("model", "AUC on its test days"), ("item_ctr", "the item's own rate there")):

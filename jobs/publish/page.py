@@ -16,6 +16,7 @@ body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 sy
 main { max-width: 1040px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 26px; margin: 0 0 2px; } h2 { font-size: 19px; margin: 0 0 4px; } h3 { font-size: 15px; margin: 0; }
 p { margin: 4px 0; } .soft, caption, figcaption { color: var(--soft); } .soft { margin-bottom: 12px; }
+ul { margin: 4px 0 12px; padding-left: 20px; } li { margin: 4px 0; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px;
   margin-top: 16px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(175px, 1fr)); gap: 12px; margin-top: 16px; }

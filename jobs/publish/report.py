@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from jobs.diagnostics.figure import Figures as DataFigures
+from jobs.publish.data_section import data_section
 from jobs.publish.page import STYLE, bars, section, table, tile
 
 Measures = dict[tuple[str, str, int], tuple[float | None, int]]
@@ -68,6 +70,8 @@ class Figures:
     importance: Sequence[tuple[str, float]] = ()  # feature, share of gain
     tables: Sequence[tuple[str, str, int, str]] = ()  # table, ds, rows, warnings
     samples: Sequence[Sample] = ()
+    data: DataFigures | None = None
+    advice: Sequence[str] = ()
 
 
 def report(figures: Figures) -> str:
@@ -75,7 +79,7 @@ def report(figures: Figures) -> str:
     day = f"{figures.ds[:4]}-{figures.ds[4:6]}-{figures.ds[6:]}"
     title = f"{figures.scenario}: lists of {day}"
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in figures.notes)
-    parts = [_tiles(figures), _funnel(figures), _lists(figures), _ranking(figures), _sources(figures)]
+    parts = [_tiles(figures), _funnel(figures), _data(figures), _lists(figures), _ranking(figures), _sources(figures)]
     parts += [_model(figures), _samples(figures), _tables(figures)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -115,6 +119,10 @@ def _funnel(f: Figures) -> str:
         share = f" ({step.count / before.count:.1%} of {before.event})" if before and before.count else ""
         rows.append((step.event, float(step.count), f"{step.count:,} by {step.users:,} users{share}", False))
     return section("The day's events", "What users did on this day, in funnel order.", bars("Events", rows))
+
+
+def _data(f: Figures) -> str:
+    return "" if f.data is None else data_section(f.data, f.advice, f.target)
 
 
 def _lists(f: Figures) -> str:

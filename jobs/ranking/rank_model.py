@@ -4,6 +4,9 @@ Grain: one row per ds. `booster` is UBJ, cut to its best iteration; NULL when th
 metadata then says why. metadata is JSON: features with their categories, the days and rows of train < validation <
 test, parameters, and the measures on the test days beside the item's own smoothed rate. It holds no clock time, and the
 same samples give the same bytes: rows come in one total order, seed and thread count are fixed.
+
+With ranking.exclude_suspicious_users the rows of users flagged on any day of the window are left out of train, and
+metadata counts them (`excluded`); validation and test keep them, because the model will serve these users too.
 """
 
 from __future__ import annotations
@@ -35,11 +38,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import xgboost
+    from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_model"
 SCHEMA = "status string, booster binary, metadata string, ds string"
+IS_FLAGGED = "is_flagged"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def split_days(days: list[str], solution: Solution) -> Split | None:
 
 
 def rank_model(samples: pa.Table, solution: Solution) -> Model:
-    """samples: KEYS, label, is_sampled_negative and the model columns, in any order."""
+    """samples: KEYS, label, the model columns and, where suspicious users are left out, IS_FLAGGED; in any order."""
     import pyarrow.compute as pc
 
     label = target_label(solution)
@@ -74,6 +79,8 @@ def rank_model(samples: pa.Table, solution: Solution) -> Model:
         return Model(None, base | {"reason": f"samples on {len(days)} days, at least {needed} are needed"})
     ordered = samples.take(_total_order(samples))
     parts = {name: _part(ordered, getattr(split, name)) for name in ("train", "validation", "test")}
+    if IS_FLAGGED in samples.column_names:
+        parts["train"], base["excluded"] = without_flagged(parts["train"])
     positives = int(pc.sum(parts["train"].column(label)).as_py() or 0)
     if positives < solution.ranking.min_positives:
         wanted = solution.ranking.min_positives
@@ -104,6 +111,16 @@ def _part(samples: pa.Table, days: list[str]) -> pa.Table:
     import pyarrow.compute as pc
 
     return samples.filter(pc.is_in(samples.column("ds"), value_set=pa.array(days, pa.string())))
+
+
+def without_flagged(train: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """The rows that are not flagged, and how many users and rows were."""
+    import pyarrow.compute as pc
+
+    flagged = pc.fill_null(train.column(IS_FLAGGED), False)
+    left_out = train.filter(flagged)
+    counts = {"suspicious_users": pc.count_distinct(left_out.column("user_id")).as_py(), "rows": left_out.num_rows}
+    return train.filter(pc.invert(flagged)), counts
 
 
 def features_of(train: pa.Table, solution: Solution) -> dict[str, list[str] | None]:
@@ -190,8 +207,11 @@ def test_metrics(
     return compare(test, predict(booster, test, features), float(prior), solution)
 
 
-def read_samples(solution: Solution, days: list[str]) -> pa.Table:
-    """Samples of the days for the model, at most max_train_rows of them, chosen by a hash."""
+def read_samples(solution: Solution, days: list[str], flagged: DataFrame | None = None) -> pa.Table:
+    """Samples of the days for the model, at most max_train_rows of them, chosen by a hash.
+
+    flagged: (user_id), duplicates are welcome; given, the rows of these users have IS_FLAGGED set.
+    """
     table, limit, seed = solution.table("rank_samples"), solution.ranking.max_train_rows, solution.ranking.seed
     rows = sum(partitions.record(table, ds)["rows"] for ds in days)
     samples = read_days(table, days, solution.table("rank_model"))
@@ -199,7 +219,11 @@ def read_samples(solution: Solution, days: list[str]) -> pa.Table:
         log.warning("%s: %s of %s rows, chosen by a hash (max_train_rows)", table, f"{limit:,}", f"{rows:,}")
         share = F.pmod(seeded_hash(seed, *KEYS), F.lit(1_000_000)) < F.lit(round(limit / rows * 1_000_000))
         samples = samples.where(share)
-    return samples.select(*model_select(solution, (*KEYS, target_label(solution)))).toArrow()
+    kept = (*KEYS, target_label(solution))
+    if flagged is not None:
+        marks = flagged.select("user_id").distinct().withColumn(IS_FLAGGED, F.lit(True))
+        samples, kept = samples.join(marks, on="user_id", how="left"), (*kept, IS_FLAGGED)
+    return samples.select(*model_select(solution, kept)).toArrow()
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
@@ -210,10 +234,15 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         if not present_days(samples, [ds]):
             raise partitions.missing(samples, [ds], table)
         training = present_days(samples, window(ds, solution.ranking.training_days))
-        model = rank_model(read_samples(solution, training), solution)
+        flagged = _flagged(solution, training) if solution.ranking.exclude_suspicious_users else None
+        model = rank_model(read_samples(solution, training, flagged), solution)
         log.info("%s ds=%s: %s", table, ds, _summary(model))
         rows.append((model.metadata["status"], model.booster, json.dumps(model.metadata, sort_keys=True), ds))
     write_days(spark().createDataFrame(rows, SCHEMA), table, days, CONTRACT)
+
+
+def _flagged(solution: Solution, days: list[str]) -> DataFrame:
+    return read_days(solution.table("suspicious_users"), days, solution.table("rank_model"))
 
 
 def _summary(model: Model) -> str:

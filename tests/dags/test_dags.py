@@ -13,6 +13,7 @@ from jobs.lib.solution import load_solution
 from tests.dags.conftest import DAGS
 
 GOLDEN = PROJECT_ROOT / "tests" / "golden" / "home_page_edges.txt"
+DAG_FILES = ("home_page", "rec_sln_demo_data", "recflow_maintenance")
 
 
 def edges(dag):
@@ -34,6 +35,13 @@ def test_the_demo_data_dag_is_one_node(dag):
     assert [task.task_id for task in dag("rec_sln_demo_data").tasks] == ["create_data"]
 
 
+def test_maintenance_is_one_node_a_week_in_the_writers_pool(dag):
+    read = dag("recflow_maintenance")
+    [task] = read.tasks
+    assert edges(read) == [] and task.task_id == "clean_up"
+    assert (read.schedule.expression, read.catchup, read.max_active_runs) == ("0 3 * * 1", False, 1)
+
+
 def test_a_solution_without_user_and_item_tables_has_one_anchor(dag, tmp_path, monkeypatch, solution_file):
     lines = solution_file.read_text().splitlines(keepends=True)
     file = tmp_path / "events_only.yaml"
@@ -43,7 +51,7 @@ def test_a_solution_without_user_and_item_tables_has_one_anchor(dag, tmp_path, m
 
 
 def test_every_node_says_what_it_does_and_is_bounded(dag):
-    for task in [*dag("home_page").tasks, *dag("rec_sln_demo_data").tasks]:
+    for task in [task for name in DAG_FILES for task in dag(name).tasks]:
         assert task.doc_md, task.task_id
         if task.task_type == "JobNode":
             assert "Table: `" in task.doc_md and "Job: `jobs/" in task.doc_md, task.task_id
@@ -72,7 +80,7 @@ def test_an_error_in_the_solution_is_an_import_error_that_names_file_and_path(tm
 def test_dags_and_triggers_never_load_pyspark(solution_file):
     code = (
         "import runpy, sys\n"
-        "for name in ('home_page', 'rec_sln_demo_data'): runpy.run_path(f'dags/{name}.py')\n"
+        f"for name in {DAG_FILES}: runpy.run_path('dags/' + name + '.py')\n"
         "import flowlib.anchors, flowlib.links, flowlib.nodes, flowlib.interval, jobs.lib.driver\n"
         "heavy = {'pyspark', 'pandas', 'xgboost', 'great_expectations', 'delta'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"

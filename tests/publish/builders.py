@@ -140,6 +140,17 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
                 ("ü-3", "2", 0.5, 1, sources[1:], ds),
             ],
         ),
+        "home_page_diagnostics": (
+            "diagnostics",
+            "area string, subject string, measure string, value double, n bigint",
+            [
+                ("column", "user.tags", "missing_share", 0.625, 8),
+                ("head", "item", "top_1_percent", 0.75, 200),
+                ("window", "15d", "reached_share", 0.5, 2),
+                ("skew", "item__ctr_15d", "gain", 0.9, 20),
+                ("skew", "item__ctr_15d", "psi", 0.375, 20),
+            ],
+        ),
         "home_page_evaluation": (
             "evaluation",
             "subject string, measure string, k int, value double, n bigint",

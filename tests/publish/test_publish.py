@@ -70,7 +70,15 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
 
 def test_the_report_shows_the_day(bundle):
     page = open_store(bundle).get("report/index.html").decode()
-    for shown in ("Title &lt;2&gt;", "0.731", "12.5%", "etrec_u2i (1), hot (1)", "Lately: Title &lt;1&gt;", "ü-3"):
+    for shown in (
+        "Title &lt;2&gt;",
+        "0.731",
+        "12.5%",
+        "etrec_u2i (1), hot (1)",
+        "Lately: Title &lt;1&gt;",
+        "ü-3",
+        "62.5%",
+    ):
         assert shown in page
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from jobs.diagnostics.figure import Figure
+from jobs.diagnostics.figure import Figures as DataFigures
 from jobs.publish.report import Figures, Recommended, Sample, Step, report
 
 HOSTILE = '<script src="http://example.org/x.js">'
@@ -31,6 +33,17 @@ FULL = Figures(
     model=[("trees", "211")],
     importance=[("item__ctr_15d", 0.5)],
     tables=[("home_page_hot", "20261121", 2, "some_rows")],
+    data=DataFigures(
+        [
+            Figure("column", "user.tags", "missing_share", 0.625, 8),
+            Figure("head", "item", "top_1_percent", 0.75, 200),
+            Figure("window", "15d", "reached_share", None, 0),
+            Figure("skew", "item__ctr_15d", "gain", 0.9, 20),
+            Figure("skew", "item__ctr_15d", "psi", 0.375, 20),
+            Figure("join", "item", "ids_found_share", 0.875, 20),
+        ]
+    ),
+    advice=["Half of <it> is missing."],
     samples=[Sample(HOSTILE, [HOSTILE], [Recommended(1, "7", HOSTILE, 0.5, [("etrec_u2i", 3)])])],
 )
 
@@ -76,6 +89,14 @@ def test_nothing_on_the_page_runs_or_asks_the_network():
     assert not re.search(r'(?:src|href)="', page)
     assert "@import" not in page and "url(" not in page
     assert "&lt;script src=&quot;http://example.org/x.js&quot;&gt;" in page
+
+
+def test_what_stands_out_about_the_data_is_said_and_drawn():
+    page = report(FULL)
+    for shown in ("<li>Half of &lt;it&gt; is missing.</li>", "user.tags 62.5%", "top 1% of items 75.0%", "87.5%"):
+        assert shown in page
+    assert "item__ctr_15d 0.38" in page
+    assert "How far a window reaches" not in page  # nothing is drawn of what is undefined
 
 
 def test_a_page_without_any_figures_says_so():

@@ -1,0 +1,140 @@
+"""The clean-up: what goes, what stays, and that a reader in progress does not notice."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import deltalake
+import pyarrow as pa
+import pytest
+
+from jobs.data.clean_up import as_of, clean_up
+from jobs.lib import partitions
+from jobs.lib.cli import main
+from jobs.lib.days import add_days, window
+from jobs.lib.tables import read_days, write_days
+from tests.features.builders import ACTIONS, demo_solution
+
+DS = "20261121"
+TABLE = "home_page_actions_daily"
+SMALL = {"ranking": {"training_days": 3}, "features": {"windows": [3], "preference": {"window": 3}}}
+SMALL |= {"publish": {"active_days": 3, "seen_days": 3}, "retention": {"days": 25}}
+
+
+@pytest.fixture
+def solution(warehouse):
+    return demo_solution(**SMALL)
+
+
+@pytest.fixture
+def filled(spark, solution):
+    """Thirty days of partials, one row each."""
+    days = window(DS, 30)
+    rows = [(ds, "u", "i", "click", n, 0, n) for n, ds in enumerate(days, start=1)]
+    write_days(spark.createDataFrame(rows, ACTIONS), TABLE, days, "actions_daily")
+    return days
+
+
+def files(table=TABLE):
+    root = Path(partitions.table_path(table))
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*.parquet") if "_delta_log" not in f.parts}
+
+
+def test_old_days_go_and_kept_days_stay_byte_by_byte(solution, filled):
+    before, records = files(), {ds: partitions.record(TABLE, ds) for ds in filled[5:]}
+    [cleaned] = clean_up(solution, DS)
+    assert cleaned.removed == tuple(filled[:5])
+    assert partitions.present_days(TABLE) == filled[5:]
+    assert {ds: partitions.record(TABLE, ds) for ds in filled[5:]} == records
+    live = {ds for (ds,) in read_days(TABLE, filled[5:]).select("ds").collect()}
+    assert live == set(filled[5:]) == {part["ds"] for part in partitions.delta_table(TABLE).partitions()}
+    kept = {path: content for path, content in files().items() if path[3:11] >= filled[5]}
+    assert kept == {path: content for path, content in before.items() if path[3:11] >= filled[5]}
+
+
+def test_a_reader_that_opened_the_table_before_reads_on(spark, solution, filled):
+    opened = partitions.delta_table(TABLE)
+    in_progress = read_days(TABLE, filled).toLocalIterator()  # one of several tasks at a time
+    first = next(in_progress)
+    clean_up(solution, DS)
+    assert opened.to_pyarrow_table().num_rows == 30
+    assert sorted(row["ds"] for row in [first, *in_progress]) == filled
+    assert partitions.delta_table(TABLE).to_pyarrow_table().num_rows == 25
+
+
+def test_dead_files_are_deleted_only_after_a_week(solution, filled):
+    folder = Path(partitions.table_path(TABLE)) / f"ds={DS}"
+    for name, days in (("old", 8), ("young", 6)):
+        (folder / f"{name}.parquet").write_bytes(b"left by a job that was killed")
+        os.utime(folder / f"{name}.parquet", times=(time.time() - days * 86_400,) * 2)
+    clean_up(solution, DS)
+    assert not (folder / "old.parquet").exists() and (folder / "young.parquet").exists()
+
+
+def test_small_files_of_a_day_become_one_with_the_same_rows(spark, solution, filled):
+    more = pa.table(
+        {
+            "user_id": ["v"],
+            "item_id": ["i"],
+            "event": ["click"],
+            "cnt": [1],
+            "value_micros": [0],
+            "last_time": [1],
+            "ds": [DS],
+        }
+    )
+    deltalake.write_deltalake(partitions.table_path(TABLE), more, mode="append")
+    rows = sorted(read_days(TABLE, [DS]).collect())
+    [cleaned] = clean_up(solution, DS)
+    assert cleaned.joined == 2
+    assert sorted(read_days(TABLE, [DS]).collect()) == rows and len(rows) == 2
+    assert sum(DS in uri for uri in partitions.delta_table(TABLE).file_uris()) == 1
+    assert clean_up(solution, DS)[0].joined == 0
+
+
+def test_rows_without_a_record_go_with_the_old_days(solution, filled):
+    partitions.forget(TABLE, filled[:1])  # as after a clean-up that was killed half-way
+    clean_up(solution, DS)
+    assert {part["ds"] for part in partitions.delta_table(TABLE).partitions()} == set(filled[5:])
+
+
+def test_a_table_that_recflow_does_not_own_is_not_touched(spark, solution, filled):
+    table = solution.tables.behavior.table
+    rows = pa.table({"user_id": ["u"] * 2, "ds": ["20250101", DS]})
+    deltalake.write_deltalake(partitions.table_path(table), rows, partition_by=["ds"])
+    before = files(table)
+    assert [cleaned.table for cleaned in clean_up(solution, DS)] == [TABLE]
+    assert files(table) == before and partitions.delta_table(table).version() == 0
+
+
+def test_ages_are_counted_from_the_last_day_there_is_and_the_newest_day_is_always_kept(spark, solution, filled):
+    clean_up(solution, "20361121")
+    assert partitions.present_days(TABLE) == [DS]  # neither behavior nor lists: nothing says where the flow stands
+    for table, ds in (
+        (solution.tables.behavior.table, add_days(DS, -2)),
+        (solution.table("recommendations"), "20261110"),
+    ):
+        partitions.write_record(table, ds, {"rows": 0})
+    assert as_of(solution, "20361121") == "20261110"
+    assert as_of(solution, "20261101") == "20261101"
+
+
+def test_the_newest_trained_model_outlives_its_day(spark, solution):
+    table, days = solution.table("rank_model"), [add_days(DS, -60), add_days(DS, -50), DS]
+    trained = ("trained", bytearray(b"x"), '{"features": []}')
+    rows = [(*trained, days[0]), (*trained, days[1]), ("too_little_data", None, "{}", days[2])]
+    schema = "status string, booster binary, metadata string, ds string"
+    write_days(spark.createDataFrame(rows, schema), table, days, "rank_model")
+    clean_up(solution, DS)
+    assert partitions.present_days(table) == days[1:]
+
+
+def test_the_command_names_what_went(warehouse, spark, capsys):
+    days = [add_days(DS, -200), add_days(DS, -180), add_days(DS, -179), DS]
+    rows = [(ds, "u", "i", "click", 1, 0, 1) for ds in days]
+    write_days(spark.createDataFrame(rows, ACTIONS), TABLE, days, "actions_daily")
+    assert main(["clean-up", "--ds", DS]) == 0
+    assert f"{TABLE}: ds={days[0]}..{days[1]} (2 days) removed" in capsys.readouterr().out
+    assert main(["clean-up"]) == 1
