@@ -1,6 +1,8 @@
 """The flow of one scenario, one run per day: tables in, published recommendations out.
 
 Three table anchors hold each day until its input is there; then features, recall, ranking and publish, stage by stage.
+What was judged on the way is collected when all of it has ended, also when something was blocked; a blocked run still
+ends failed, because publish then does not run.
 Nodes, inputs and parameters come from the solution file (`dags/home_page.yaml`, or `$RECFLOW_SOLUTION`); a node's id
 is the table it writes. Make or repeat a day with a backfill of that day: every node replaces its own partition.
 """
@@ -40,4 +42,7 @@ with DAG(
     connect(inputs_ready, stage("features"), jobs, features_done)
     connect(features_done, stage("recall"), jobs, recall_done)
     connect(recall_done, stage("ranking"), jobs, ranking_done)
-    ranking_done >> [jobs[node.name] for node in stage("publish")]
+    ranking_done >> [jobs[node.name] for node in stage("publish") if not node.always]
+    for node in stage("publish"):
+        if node.always:
+            [jobs[before.name] for before in solution.nodes() if before.stage != "publish"] >> jobs[node.name]

@@ -46,6 +46,7 @@ def job_node(node: Node, solution: Solution) -> JobNode:
         timezone=solution.timezone,
         doc_md=_doc(node, table),
         execution_timeout=timedelta(hours=HOURS[node.stage]),
+        trigger_rule="all_done" if node.always else "all_success",
         **WRITERS,
         **RETRIES,
     )

@@ -121,6 +121,11 @@ class Check(Strict):
             limit = 0.0
         return None if limit is None else (None, number(limit))
 
+    @property
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        """The bounds of the levels that the check has."""
+        return {level: bounds for level in ("orange", "red") if (bounds := self.bounds(level)) is not None}
+
     def limit_text(self, level: str) -> str | None:
         """A limit as a reader wants it: `> 1%`, `< 1`, or None."""
         if (bounds := self.bounds(level)) is None:

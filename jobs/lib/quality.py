@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -15,7 +16,7 @@ from jobs.lib.days import add_days, window
 from jobs.lib.errors import QualityError
 from jobs.lib.figures import Figures
 from jobs.lib.observations import Observation, observe
-from jobs.lib.quality_results import Result
+from jobs.lib.quality_results import Bounds, Result
 
 log = logging.getLogger("recflow")
 
@@ -36,10 +37,19 @@ def judge(
         for check in contract.checks:
             observation = seen[ds, check.name]
             result = Result(
-                ds, check.name, check.kind, check.severity, _level(ds, check, observation, beyond),
-                observation.observed, observation.of, check.limit_text("orange"), check.limit_text("red"),
-                observation.note,
-            )  # fmt: skip
+                ds=ds,
+                name=check.name,
+                kind=check.kind,
+                severity=check.severity,
+                level=_level(ds, check, observation, beyond),
+                observed=observation.observed,
+                of=observation.of,
+                value=observation.value if math.isfinite(observation.value) else None,
+                limits=check.limits,
+                orange=check.limit_text("orange"),
+                red=check.limit_text("red"),
+                note=observation.note,
+            )
             if result.blocks:
                 result = replace(result, override=quality_results.override_of(table, ds, check.name))
             results.append(result)
@@ -87,7 +97,7 @@ def written_before(table: str, contract: Contract, days: list[str]) -> dict[str,
 
 
 def _level(ds: str, check: Check, observation: Observation, beyond: set[tuple[str, str, str]]) -> str:
-    if observation.value != observation.value:  # NaN
+    if math.isnan(observation.value):
         return "no_history"
     return next((level for level in ("red", "orange") if (ds, check.name, level) in beyond), "green")
 
@@ -103,7 +113,8 @@ def _beyond_limits(
     frame = pd.DataFrame([{c.name: float(seen[ds, c.name].value) for c in contract.checks} for ds in days])
     batch = figures_of_days.get_batch({"dataframe": frame})
     beyond = set()
-    for outcome in batch.validate(suite_of(contract.table, contract.checks), result_format="COMPLETE").results:
+    suite = suite_of(contract.table, [(c.name, c.severity, c.limits, {}) for c in contract.checks])
+    for outcome in batch.validate(suite, result_format="COMPLETE").results:
         name, level = outcome.expectation_config.kwargs["column"], outcome.expectation_config.meta["level"]
         if outcome.exception_info.get("raised_exception"):
             raise QualityError(f"check {name} of {contract.table}: {outcome.exception_info.get('exception_message')}")
@@ -111,24 +122,26 @@ def _beyond_limits(
     return beyond
 
 
-def suite_of(name: str, checks: Iterable[Check]) -> Any:
-    """The expectations of these checks: one for each limit, on a column named after the check."""
+def suite_of(name: str, checks: Iterable[tuple[str, str, Mapping[str, Bounds], dict[str, Any]]]) -> Any:
+    """Expectations on a frame with a column per check: one for each limit.
+
+    checks: name, severity, limits and further `meta` of each.
+    """
     import great_expectations as gx
 
-    severity = {("fail", "red"): "critical", ("warn", "red"): "warning"}
     suite = gx.ExpectationSuite(name=name)
-    for check in checks:
-        for level in ("orange", "red"):
-            if (bounds := check.bounds(level)) is not None:
-                suite.add_expectation(
-                    gx.expectations.ExpectColumnValuesToBeBetween(
-                        column=check.name,
-                        min_value=bounds[0],
-                        max_value=bounds[1],
-                        severity=severity.get((check.severity, level), "info"),
-                        meta={"level": level},
-                    )
+    for column, severity, limits, meta in checks:
+        for level, (low, high) in limits.items():
+            blocks_or_warns = "critical" if severity == "fail" else "warning"
+            suite.add_expectation(
+                gx.expectations.ExpectColumnValuesToBeBetween(
+                    column=column,
+                    min_value=low,
+                    max_value=high,
+                    severity=blocks_or_warns if level == "red" else "info",
+                    meta={"level": level, **meta},
                 )
+            )
     return suite
 
 

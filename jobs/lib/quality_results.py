@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from jobs.lib.errors import RecflowError
 from jobs.lib.object_store import MissingObject, Store, open_store
 from jobs.lib.settings import settings
 
-LEVELS = ("green", "orange", "red", "no_history")
+if TYPE_CHECKING:
+    from jobs.lib.solution import Solution
+
+Bounds = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Result:
     """One judged check of one ds.
 
     level: green, orange, red, or no_history (a change that had too few days to be held against). observed: offending
-    rows out of `of`, or rows, hours, days, change. override: {who, why} of whoever let it pass.
+    rows out of `of`, or rows, hours, days, change. value: what was held against the limits; limits: the smallest and
+    largest value that is not yet orange, or red. override: {who, why} of whoever let it pass.
     """
 
     ds: str
@@ -34,6 +38,8 @@ class Result:
     level: str
     observed: float | None
     of: int | None = None
+    value: float | None = None
+    limits: dict[str, Bounds] = field(default_factory=dict)
     orange: str | None = None
     red: str | None = None
     note: str = ""
@@ -89,6 +95,13 @@ def of_day(ds: str, writers: Collection[str] | None = None) -> list[dict[str, An
     """Everything that was judged of a day, by these writers (None: by all)."""
     found = (key for key in _store().list(f"_quality/{ds}/") if writers is None or key.split("/")[2] in writers)
     return [json.loads(_store().get(key)) for key in found]
+
+
+def writers(solution: Solution) -> set[str]:
+    """Whose results are about this solution: its nodes, and its input tables where recflow writes them."""
+    tables = (solution.tables.behavior, solution.tables.item, solution.tables.user)
+    inputs = {config.table for config in tables if config is not None}
+    return inputs | {solution.table(node.name) for node in solution.nodes()}
 
 
 def blocking(days: Iterable[dict[str, Any]]) -> list[str]:

@@ -87,13 +87,17 @@ class Publish(Strict):
 
 @dataclass(frozen=True)
 class Node:
-    """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only."""
+    """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only.
+
+    `always`: runs once everything before it has ended, whatever came of it.
+    """
 
     name: str
     job: str
     stage: str
     inputs: tuple[str, ...] = ()
     params: Any = None
+    always: bool = False
 
     @property
     def module(self) -> str:
@@ -187,7 +191,8 @@ class Solution(Strict):
             for recall in self.recalls
         )
         return (
-            Node("actions_daily", "actions_daily", "features"),
+            Node("input_checks", "input_checks", "features"),
+            Node("actions_daily", "actions_daily", "features", ("input_checks",)),
             Node("user_features", "user_features", "features", ("actions_daily",)),
             Node("item_features", "item_features", "features", ("actions_daily",)),
             *recalls,
@@ -197,6 +202,7 @@ class Solution(Strict):
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
             Node("publish", "publish", "publish", ("recommendations", "evaluation")),
+            Node("quality_result", "quality_result", "publish", always=True),
         )
 
     def node(self, name: str) -> Node:
