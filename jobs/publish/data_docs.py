@@ -53,7 +53,7 @@ def _build(site: Path, ds: str, judged: list[dict[str, Any]]) -> None:
     asset = context.data_sources.add_pandas("figures").add_dataframe_asset("figures")
     run = RunIdentifier(run_name=ds, run_time=datetime.combine(to_date(ds), datetime.min.time(), UTC))
     for table in judged:
-        name = f"{table['table']}.{table['contract']}"
+        name = f"{table['table']}__{table['contract']}"
         checks = [(r["name"], r["severity"], r["limits"], _notes(r)) for r in table["results"]]
         suite = context.suites.add(suite_of(name, checks))
         batch = asset.add_batch_definition_whole_dataframe(name)

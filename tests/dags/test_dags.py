@@ -52,6 +52,14 @@ def test_every_node_says_what_it_does_and_is_bounded(dag):
             assert [link.name for link in task.operator_extra_links] == ["Output"]
 
 
+def test_what_was_judged_is_collected_whatever_failed_and_a_failed_run_still_ends_failed(dag):
+    read = dag("home_page")
+    always = [task.task_id for task in read.tasks if task.trigger_rule == "all_done"]
+    assert always == ["home_page_quality_result"]
+    assert set(read.task_dict["home_page_publish"].upstream_task_ids) == {"ranking_done"}
+    assert {task.task_id for task in read.leaves} == {"home_page_publish", "home_page_quality_result"}
+
+
 def test_days_wait_visibly_and_slept_through_nights_are_made_up_for(dag):
     for name in ("home_page", "rec_sln_demo_data"):
         read = dag(name)
