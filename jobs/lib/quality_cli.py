@@ -9,7 +9,7 @@ from jobs.lib import quality_results
 from jobs.lib.days import check_ds
 from jobs.lib.solution import load_solution
 
-COLUMNS = ("level", "severity", "table", "check", "observed", "orange", "red", "")
+COLUMNS = ("level", "severity", "table", "contract", "check", "observed", "orange", "red", "")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -45,13 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
 def shown(judged: list[dict[str, Any]]) -> list[str]:
     """A readable table, the worst first."""
     worst = {"red": 0, "orange": 1, "no_history": 2, "green": 3}
-    results = [(day["table"], result) for day in judged for result in day["results"]]
-    results.sort(key=lambda r: (not r[1]["blocks"], worst[r[1]["level"]], r[0], r[1]["name"]))
+    results = [(day["table"], day["contract"], result) for day in judged for result in day["results"]]
+    results.sort(key=lambda r: (not r[2]["blocks"], worst[r[2]["level"]], *r[:2], r[2]["name"]))
     rows = [COLUMNS] if results else []
-    for table, result in results:
+    for table, contract, result in results:
         limits = (result["orange"] or "", result["red"] or "")
         observed = quality_results.described(result)
-        rows.append((result["level"], result["severity"], table, result["name"], observed, *limits, _remark(result)))
+        about = (result["level"], result["severity"], table, contract, result["name"])
+        rows.append((*about, observed, *limits, _remark(result)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))] if rows else []
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

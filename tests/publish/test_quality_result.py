@@ -90,7 +90,7 @@ def test_a_blocked_write_passes_once_by_an_override_and_everything_says_so(write
         write(LISTS, DS, "a", "a")
     assert [row["item_id"] for row in read_days(LISTS, [DS]).collect()] == ["b"]
     assert recflow(["quality", "show", "--ds", DS]) == 1
-    assert "red         fail      home_page_recommendations  one_per_item" in capsys.readouterr().out
+    assert "red         fail      home_page_recommendations  listed    one_per_item" in capsys.readouterr().out
     override = ["quality", "override", "--table", LISTS, "--ds", DS, "--check", "one_per_item", "--who", "ann"]
     assert recflow([*override, "--why", " "]) == 1
     assert recflow([*override, "--why", "doubles are known"]) == 0
