@@ -38,6 +38,7 @@ GOOD = {
         "table_name": "t", "contract": "c", "contract_id": "i", "check_name": "n", "kind": "unique", "severity": "fail",
         "level": "green", "is_blocking": False, "shown": "",
     },
+    "quarantine": {"source": "item", "file": "f", "line": 1, "column": "c", "reason": "r", "value": "v"},
     "rank_model": {"status": "trained", "booster": b"b", "metadata": "{}"},
     "rank_samples": {
         "request_id": "r", "user_id": "1", "item_id": "1", "is_sampled_negative": False, "hour": 0, "weekday": 0

@@ -85,6 +85,8 @@ def measured_view(
     else:
         (once,) = figures(view.withColumn("ds", F.lit(days[-1])), contract, days[-1:]).values()
         measured = dict.fromkeys(days, once)
+    if config.snapshot == "daily":
+        return measured
     ages = {ds: day_number(ds) - day_number(partitions.as_of_day(config, ds)) for ds in days}
     return {ds: replace(figure, age_days=ages[ds]) for ds, figure in measured.items()}
 
