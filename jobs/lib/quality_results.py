@@ -131,10 +131,10 @@ def use_overrides(table: str, results: Iterable[Result]) -> None:
     """Overrides that let a write pass are used up by it; they are kept aside."""
     store = _store()
     for result in results:
-        if result.override is not None:
-            used = f"_overrides_used/{table}/{result.ds}/"
-            name = f"{result.name}.{len(store.list(used)) + 1}.json"
-            store.move(f"_overrides/{table}/{result.ds}/{result.name}.json", used + name)
+        key = f"_overrides/{table}/{result.ds}/{result.name}.json"
+        if result.override is not None and store.exists(key):  # two contracts may have a check of this name
+            used = f"_overrides_used/{table}/{result.ds}/{result.name}"
+            store.move(key, f"{used}.{len(store.list(f'{used}.')) + 1}.json")
 
 
 def _json(key: str) -> dict[str, Any] | None:
