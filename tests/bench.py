@@ -134,7 +134,7 @@ def _checks(session, rows: int) -> None:
     with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, {"RECFLOW_HOME": home}):
         os.environ.pop("RECFLOW_WAREHOUSE", None)
         print(f"\nchecks of actions_daily, {rows:,} rows written")
-        _checked_node(session, rows // 20, f"{home}/warm_up")
+        _checked_node(session, max(rows // 20, 600_000), f"{home}/warm_up")
         node, checks, written = _checked_node(session, rows, f"{home}/events")
         print(f"  {'node':<24} {node:8.2f} s  {written:,} rows")
         print(f"  {'checks':<24} {checks:8.2f} s  {checks / node:6.1%} of the node", flush=True)

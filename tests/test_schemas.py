@@ -120,7 +120,7 @@ def cases_of(contract):
 
 def exposed(table, rows):
     """An act follows an exposure, unless it is the case that it does not."""
-    first = [rows[0] | {"event": "expr", "event_time": ago(2)}] if table == "input_behavior" and len(rows) == 1 else []
+    first = [rows[0] | {"event": "expr", "event_time": ago(20)}] if table == "input_behavior" and len(rows) == 1 else []
     return first + rows
 
 
