@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+from jobs.lib import quality_cli
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import NodeError, RecflowError
@@ -193,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
     bundle.add_argument("action", choices=["verify"])
     bundle.add_argument("address", help="a bundle, or a scenario's published folder (then its latest)")
+    quality_cli.add_to(command("quality", quality_cli.run, "What was judged of a day, and letting a block pass once."))
     for name, text in (("freeze", "Hold a table's days at its anchor."), ("unfreeze", "Let them flow again.")):
         command(name, _freeze, text).add_argument("table")
     demo = command("demo", _demo, "Create data, run the flow through Airflow, publish and show what came out.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from jobs.lib.checks import Check
 from jobs.lib.errors import ContractError
 from jobs.lib.settings import SCHEMAS
 from jobs.lib.yaml_model import Strict, read_yaml, validated
@@ -37,36 +38,6 @@ class ColumnSpec(Strict):
         return self
 
 
-class Check(Strict):
-    """A named rule. `fail` blocks the write and everything downstream; `warn` is shown and blocks nothing."""
-
-    name: str
-    kind: Literal["unique", "not_null", "range", "allowed_values", "regex", "expression", "row_count"]
-    severity: Literal["fail", "warn"]
-    columns: list[str] = []
-    column: str | None = None
-    min: float | None = None
-    max: float | None = None
-    values: list[str | int | float | bool] = []
-    pattern: str | None = None
-    expression: str | None = None
-
-    @model_validator(mode="after")
-    def _has_what_its_kind_needs(self) -> Check:
-        needed = {
-            "unique": bool(self.columns),
-            "not_null": bool(self.columns),
-            "range": self.column is not None and (self.min is not None or self.max is not None),
-            "allowed_values": self.column is not None and bool(self.values),
-            "regex": self.column is not None and self.pattern is not None,
-            "expression": self.expression is not None,
-            "row_count": self.min is not None or self.max is not None,
-        }
-        if not needed[self.kind]:
-            raise ValueError(f"check {self.name!r} of kind {self.kind} lacks the keys it is about")
-        return self
-
-
 class Contract(Strict):
     """What a table promises. Grain: the columns that identify a row."""
 
@@ -77,6 +48,13 @@ class Contract(Strict):
     partition: Literal["ds"] = "ds"
     columns: list[ColumnSpec] = Field(min_length=1)
     checks: list[Check] = []
+
+    @model_validator(mode="after")
+    def _check_names_are_unique(self) -> Contract:
+        names = [check.name for check in self.checks]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"checks: the name {doubled[0]!r} is used twice")
+        return self
 
     @property
     def content_id(self) -> str:

@@ -47,7 +47,7 @@ def _fill(solution: Solution, days: list[str]) -> float:
 
     run_node(solution, "create_data", days)
     before = days[:-1]
-    for name in ("actions_daily", "user_features", "item_features"):
+    for name in ("input_checks", "actions_daily", "user_features", "item_features"):
         run_node(solution, name, before)
     for node in solution.nodes():
         if node.stage in ("recall", "ranking") and node.name != "evaluation":  # no lists before these to judge

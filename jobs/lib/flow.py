@@ -14,9 +14,16 @@ log = logging.getLogger("recflow")
 def run_flow(solution: Solution, days: list[str]) -> None:
     """Every node for every day, node by node, so that each works off the whole range at once where it can."""
     nodes = solution.nodes()
-    for number, node in enumerate(nodes, start=1):
-        log.info("[%s/%s] %s", number, len(nodes), solution.table(node.name))
-        run_node(solution, node.name, days)
+    has_failed = True
+    try:
+        for number, node in enumerate(nodes, start=1):
+            log.info("[%s/%s] %s", number, len(nodes), solution.table(node.name))
+            run_node(solution, node.name, days)
+        has_failed = False
+    finally:
+        for node in nodes:
+            if has_failed and node.always:
+                run_node(solution, node.name, days)
 
 
 def try_folder(registration: str, folder: str, days: int) -> None:

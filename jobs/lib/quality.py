@@ -1,111 +1,148 @@
-"""Checks of a contract: one Spark aggregation computes the figures, Great Expectations judges them."""
+"""Checks of a contract judged: Great Expectations holds the figures of each ds against the limits."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jobs.lib.contracts import Check, Contract
-from jobs.lib.errors import ContractError, QualityError
-from jobs.lib.spark import F
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+from jobs.lib import partitions, quality_results
+from jobs.lib.checks import Check
+from jobs.lib.contracts import Contract
+from jobs.lib.days import add_days, window
+from jobs.lib.errors import QualityError
+from jobs.lib.figures import Figures
+from jobs.lib.observations import Observation, observe
+from jobs.lib.quality_results import Bounds, Result
 
 log = logging.getLogger("recflow")
 
 
-@dataclass(frozen=True)
-class Result:
-    """One judged check of one ds. `observed` counts offending rows (row_count: the rows themselves)."""
+def judge(
+    table: str, contract: Contract, measured: Mapping[str, Figures], past: Mapping[str, Figures] | None = None
+) -> list[Result]:
+    """Each check of each ds, with its level. past: figures of earlier days that are not among the measured ones.
 
-    ds: str
-    name: str
-    kind: str
-    severity: str
-    observed: int
-    passed: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def figures(rows: DataFrame, contract: Contract, days: list[str]) -> dict[str, dict[str, int]]:
-    """Per ds: rows, an order-independent content hash, and for each check the number of offending rows.
-
-    One aggregation over the rows, and one more per uniqueness check. A ds without rows gets zeros.
+    A check that blocks and that an operator overrode says by whom and why.
     """
-    values = [c for c in rows.columns if c != "ds"]
-    summed = [F.count(F.lit(1)).alias("rows"), _content_hash(rows, values).alias("content")]
-    countable = [check for check in contract.checks if check.kind not in ("unique", "row_count")]
-    summed += [F.count_if(_offends(check, rows)).alias(check.name) for check in countable]
-    by_day = {row["ds"]: row.asDict() for row in rows.groupBy("ds").agg(*summed).collect()}
-    if others := sorted(str(ds) for ds in set(by_day) - set(days)):
-        found = ", ".join(others[:5])
-        raise ContractError(f"{contract.table}: rows of ds={found} among the rows for {days[0]}..{days[-1]}")
-    empty = {"rows": 0, "content": 0} | {check.name: 0 for check in countable}
-    result = {ds: {k: int(v) for k, v in (by_day.get(ds) or empty).items() if k != "ds"} for ds in days}
-    for check in (c for c in contract.checks if c.kind == "unique"):
-        keys = list(dict.fromkeys(["ds", *check.columns]))
-        doubles = rows.groupBy(*keys).count().where("count > 1").groupBy("ds").agg(F.sum(F.col("count") - 1).alias("n"))
-        found = {row["ds"]: int(row["n"]) for row in doubles.collect()}
-        for ds in days:
-            result[ds][check.name] = found.get(ds, 0)
-    for check in (c for c in contract.checks if c.kind == "row_count"):
-        for ds in days:
-            result[ds][check.name] = result[ds]["rows"]
-    return result
-
-
-def judge(table: str, contract: Contract, measured: dict[str, dict[str, int]]) -> list[Result]:
-    """Each check of each ds, judged. Raises QualityError naming table, ds, check and what was observed."""
     if not contract.checks or not measured:
         return []
-    passed = _expectations_met(contract, measured)
-    results = [
-        Result(ds, check.name, check.kind, check.severity, figure[check.name], passed[ds, check.name])
-        for ds, figure in measured.items()
-        for check in contract.checks
-    ]
-    broken = [r for r in results if not r.passed]
-    for result in broken:
-        if result.severity == "warn":
-            log.warning("%s ds=%s: check %s: %s", table, result.ds, result.name, _observed(result))
-    if blocking := [r for r in broken if r.severity == "fail"]:
-        shown = "; ".join(f"ds={r.ds} check {r.name} ({r.kind}): {_observed(r)}" for r in blocking[:5])
-        more = f" and {len(blocking) - 5} more" if len(blocking) > 5 else ""
-        raise QualityError(f"{table} was not written: {shown}{more}")
+    seen = {(ds, c.name): observe(c, ds, measured, past or {}) for ds in measured for c in contract.checks}
+    beyond = _beyond_limits(contract, list(measured), seen)
+    results = []
+    for ds in measured:
+        for check in contract.checks:
+            observation = seen[ds, check.name]
+            result = Result(
+                ds=ds,
+                name=check.name,
+                kind=check.kind,
+                severity=check.severity,
+                level=_level(ds, check, observation, beyond),
+                observed=observation.observed,
+                of=observation.of,
+                value=observation.value if math.isfinite(observation.value) else None,
+                limits=check.limits,
+                orange=check.limit_text("orange"),
+                red=check.limit_text("red"),
+                note=observation.note,
+            )
+            if result.blocks:
+                result = replace(result, override=quality_results.override_of(table, ds, check.name))
+            results.append(result)
     return results
 
 
-def _observed(result: Result) -> str:
-    return f"{result.observed} rows" if result.kind == "row_count" else f"{result.observed} offending rows"
+def keep(writer: str, table: str, contract: Contract, measured: Mapping[str, Figures], results: list[Result]) -> None:
+    """Keep what was judged, whether or not it blocks."""
+    for ds, figure in measured.items():
+        kept = {"results": [r.as_dict() for r in results if r.ds == ds], "history": history_of(figure)}
+        quality_results.keep(writer, table, contract.table, contract.content_id, ds, kept)
 
 
-def _expectations_met(contract: Contract, measured: dict[str, dict[str, int]]) -> dict[tuple[str, str], bool]:
-    """Great Expectations over a small frame of figures, one row per ds: no Spark job, observed values kept."""
-    import great_expectations as gx
+def refuse_blocked(table: str, results: Iterable[Result], what: str = "was not written") -> None:
+    """Log what is orange, red or overridden. Raises QualityError naming table, ds, check and what was observed."""
+    broken = [result for result in results if not result.passed]
+    blocking = [result for result in broken if result.blocks]
+    for result in broken:
+        if result.override is not None:
+            who, why = result.override["who"], result.override["why"]
+            log.warning("%s ds=%s: check %s: %s; %s lets it pass: %s", table, result.ds, result.name, result, who, why)
+        elif not result.blocks:
+            log.warning("%s ds=%s: check %s: %s (%s)", table, result.ds, result.name, result, result.level)
+    if blocking:
+        shown = "; ".join(f"ds={r.ds} check {r.name} ({r.kind}): {r}" for r in blocking[:5])
+        more = f" and {len(blocking) - 5} more" if len(blocking) > 5 else ""
+        raise QualityError(f"{table} {what}: {shown}{more}")
+
+
+def history_of(figure: Figures) -> dict[str, Any]:
+    """What later days compare themselves with: small, and kept with each ds."""
+    return {"rows": figure.rows, "histograms": figure.histograms}
+
+
+def days_before(contract: Contract, days: list[str]) -> list[str]:
+    """The days before `days` that the contract compares with."""
+    reach = {d for check in contract.checks if check.days for ds in days for d in window(add_days(ds, -1), check.days)}
+    return sorted(reach - set(days))
+
+
+def written_before(table: str, contract: Contract, days: list[str]) -> dict[str, Figures]:
+    """Figures of earlier days of a table that recflow writes, from the records of its partitions."""
+    records = {ds: partitions.record(table, ds) for ds in days_before(contract, days)}
+    return {ds: Figures(r["rows"], histograms=r.get("histograms", {})) for ds, r in records.items() if r is not None}
+
+
+def _level(ds: str, check: Check, observation: Observation, beyond: set[tuple[str, str, str]]) -> str:
+    if math.isnan(observation.value):
+        return "no_history"
+    return next((level for level in ("red", "orange") if (ds, check.name, level) in beyond), "green")
+
+
+def _beyond_limits(
+    contract: Contract, days: list[str], seen: Mapping[tuple[str, str], Observation]
+) -> set[tuple[str, str, str]]:
+    """(ds, check, level) of each limit that does not hold. Great Expectations over a small frame, one row per ds: no
+    Spark job, observed values kept."""
     import pandas as pd
 
-    days = list(measured)
     figures_of_days = _batch_definition()  # first of all: a suite looks for the context that this opens
-    suite = gx.ExpectationSuite(name=contract.table)
-    for check in contract.checks:
-        low, high = (check.min, check.max) if check.kind == "row_count" else (0, 0)
-        suite.add_expectation(
-            gx.expectations.ExpectColumnValuesToBeBetween(column=check.name, min_value=low, max_value=high)
-        )
-    batch = figures_of_days.get_batch({"dataframe": pd.DataFrame([measured[ds] for ds in days])})
-    met = {}
+    frame = pd.DataFrame([{c.name: float(seen[ds, c.name].value) for c in contract.checks} for ds in days])
+    batch = figures_of_days.get_batch({"dataframe": frame})
+    beyond = set()
+    suite = suite_of(contract.table, [(c.name, c.severity, c.limits, {}) for c in contract.checks])
     for outcome in batch.validate(suite, result_format="COMPLETE").results:
-        name = outcome.expectation_config.kwargs["column"]
+        name, level = outcome.expectation_config.kwargs["column"], outcome.expectation_config.meta["level"]
         if outcome.exception_info.get("raised_exception"):
             raise QualityError(f"check {name} of {contract.table}: {outcome.exception_info.get('exception_message')}")
-        wrong = set(outcome.result.get("unexpected_index_list") or [])
-        met |= {(ds, name): index not in wrong for index, ds in enumerate(days)}
-    return met
+        beyond |= {(days[index], name, level) for index in outcome.result.get("unexpected_index_list") or []}
+    return beyond
+
+
+def suite_of(name: str, checks: Iterable[tuple[str, str, Mapping[str, Bounds], dict[str, Any]]]) -> Any:
+    """Expectations on a frame with a column per check: one for each limit.
+
+    checks: name, severity, limits and further `meta` of each.
+    """
+    import great_expectations as gx
+
+    suite = gx.ExpectationSuite(name=name)
+    for column, severity, limits, meta in checks:
+        for level, (low, high) in limits.items():
+            blocks_or_warns = "critical" if severity == "fail" else "warning"
+            suite.add_expectation(
+                gx.expectations.ExpectColumnValuesToBeBetween(
+                    column=column,
+                    min_value=low,
+                    max_value=high,
+                    severity=blocks_or_warns if level == "red" else "info",
+                    meta={"level": level, **meta},
+                )
+            )
+    return suite
 
 
 @cache
@@ -117,31 +154,3 @@ def _batch_definition() -> Any:
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("figures").add_dataframe_asset("days")
     return asset.add_batch_definition_whole_dataframe("all")
-
-
-def _offends(check: Check, rows: DataFrame) -> Column:
-    """True for a row that breaks the check. NULLs offend not_null only; the other kinds are about values."""
-    if check.kind == "not_null":
-        offending = F.lit(False)
-        for name in check.columns:
-            offending = offending | F.col(name).isNull()
-        return offending
-    if check.kind == "expression":
-        return ~F.coalesce(F.expr(check.expression), F.lit(True))
-    column = F.col(check.column)
-    if check.kind == "range":
-        is_double = dict(rows.dtypes)[check.column] in ("double", "float")
-        outside = F.isnan(column) if is_double else F.lit(False)
-        if check.min is not None:
-            outside = outside | (column < check.min)
-        if check.max is not None:
-            outside = outside | (column > check.max)
-        return outside
-    if check.kind == "allowed_values":
-        return ~column.isin(*check.values)
-    return ~column.rlike(f"^(?:{check.pattern})$")
-
-
-def _content_hash(rows: DataFrame, columns: list[str]) -> Column:
-    """A sum of row hashes: the same for the same rows in any order and partitioning. Kept in 96 bits by decimals."""
-    return F.coalesce(F.sum(F.xxhash64(*[F.col(c) for c in columns]).cast("decimal(20,0)")), F.lit(0))

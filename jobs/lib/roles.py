@@ -13,29 +13,35 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 
-def events(behavior: DataFrame, solution: Solution) -> DataFrame:
-    """The events that count: declared events in counted scenes, rows that are the same in every column once.
+def raw_events(behavior: DataFrame, solution: Solution) -> DataFrame:
+    """Every row of the behavior table, by role.
 
     Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the
     context columns of role categorical. Roles the table lacks are NULL.
     """
     roles = solution.tables.behavior.roles
-    chosen = (
-        behavior.dropDuplicates()
-        .select(
-            "ds",
-            _string(roles.request_id).alias("request_id"),
-            _string(roles.user_id).alias("user_id"),
-            _string(roles.item_id).alias("item_id"),
-            _string(roles.event).alias("event"),
-            _time(behavior, roles.event_time, solution.tables.behavior).alias("event_time"),
-            _double(roles.value).alias("value"),
-            _string(roles.scene).alias("scene"),
-            *[_string(name).alias(name) for name in roles.categorical],
-        )
-        .where(F.col("event").isin(solution.events) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull())
+    return behavior.select(
+        "ds",
+        _string(roles.request_id).alias("request_id"),
+        _string(roles.user_id).alias("user_id"),
+        _string(roles.item_id).alias("item_id"),
+        _string(roles.event).alias("event"),
+        _time(behavior, roles.event_time, solution.tables.behavior).alias("event_time"),
+        _double(roles.value).alias("value"),
+        _string(roles.scene).alias("scene"),
+        *[_string(name).alias(name) for name in roles.categorical],
     )
-    if roles.scene and solution.scenes:
+
+
+def events(behavior: DataFrame, solution: Solution) -> DataFrame:
+    """The events that count: declared events in counted scenes, rows that are the same in every column once.
+
+    Columns: those of `raw_events`.
+    """
+    chosen = raw_events(behavior.dropDuplicates(), solution).where(
+        F.col("event").isin(solution.events) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull()
+    )
+    if solution.tables.behavior.roles.scene and solution.scenes:
         chosen = chosen.where(F.col("scene").isin(solution.scenes))
     return chosen
 

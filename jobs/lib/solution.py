@@ -91,13 +91,17 @@ class Publish(Strict):
 
 @dataclass(frozen=True)
 class Node:
-    """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only."""
+    """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only.
+
+    `always`: runs once everything before it has ended, whatever came of it.
+    """
 
     name: str
     job: str
     stage: str
     inputs: tuple[str, ...] = ()
     params: Any = None
+    always: bool = False
 
     @property
     def module(self) -> str:
@@ -194,7 +198,8 @@ class Solution(Strict):
             for recall in self.recalls
         )
         return (
-            Node("actions_daily", "actions_daily", "features"),
+            Node("input_checks", "input_checks", "features"),
+            Node("actions_daily", "actions_daily", "features", ("input_checks",)),
             Node("user_features", "user_features", "features", ("actions_daily",)),
             Node("item_features", "item_features", "features", ("actions_daily",)),
             *recalls,
@@ -206,6 +211,7 @@ class Solution(Strict):
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
             Node("diagnostics", "diagnostics", "diagnostics", ("suspicious_users", "rank_model", "candidates")),
             Node("publish", "publish", "publish", ("recommendations", "evaluation", "diagnostics")),
+            Node("quality_result", "quality_result", "publish", ("publish",), always=True),
         )
 
     def node(self, name: str) -> Node:

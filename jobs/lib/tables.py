@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from jobs.lib import partitions, quality, sources
 from jobs.lib.contracts import Contract, conform, load_contract
 from jobs.lib.delta_files import DataFile, replace_days
+from jobs.lib.evolution import refuse_incompatible
+from jobs.lib.figures import Figures, figures
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.partitions import table_path
+from jobs.lib.quality_results import Result, use_overrides
 from jobs.lib.session import spark
 from jobs.lib.spark import F
 
@@ -84,9 +87,10 @@ def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> d
     ContractError or QualityError naming column or check, and then nothing was written.
     """
     promised = load_contract(contract)
+    is_new = not partitions.present_days(table)  # what was forgotten binds nobody
     staged = conform(rows, promised, table).persist()
     try:
-        return _replace(staged, table, days, promised, lambda counts: _commit(staged, table, counts))
+        return _replace(staged, table, days, promised, lambda counts: _commit(staged, table, counts, is_new))
     finally:
         staged.unpersist()
 
@@ -116,46 +120,50 @@ def _replace(
     staged: DataFrame, table: str, days: list[str], promised: Contract, commit: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
     """Measure and judge the staged rows, commit them, and record what was written."""
-    measured = quality.figures(staged, promised, days)
-    results = quality.judge(table, promised, measured)
-    counts = {ds: figure["rows"] for ds, figure in measured.items()}
+    if partitions.present_days(table):
+        refuse_incompatible(table, promised, _column_types(table), dict(staged.dtypes), table_path(table))
+    measured = figures(staged, promised, days, related=lambda name: read_present(name, days))
+    results = quality.judge(table, promised, measured, quality.written_before(table, promised, days))
+    quality.keep(table, table, promised, measured, results)
+    quality.refuse_blocked(table, results)
+    counts = {ds: figure.rows for ds, figure in measured.items()}
     partitions.forget(table, days)  # killed between commit and record, a day counts as never made
     commit(counts)
     _record(table, promised, staged.columns, measured, results)
+    use_overrides(table, results)
     shown = f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
     log.info("%s %s: %s rows", table, shown, f"{sum(counts.values()):,}")
     return counts
 
 
-def _commit(staged: DataFrame, table: str, counts: dict[str, int]) -> None:
+def _column_types(table: str) -> dict[str, str]:
+    return dict(spark().read.format("delta").load(table_path(table)).dtypes)
+
+
+def _commit(staged: DataFrame, table: str, counts: dict[str, int], is_new: bool) -> None:
     """One Delta commit. Few files: readers open each of them, and small files cost more than they hold."""
     files_a_day = math.ceil(max(max(counts.values()), 1) / ROWS_PER_FILE)
     compact = staged.coalesce(files_a_day) if len(counts) == 1 else staged.repartition(len(counts) * files_a_day, "ds")
     listed = ", ".join(f"'{ds}'" for ds in counts)
-    (
-        compact.write.format("delta")
-        .mode("overwrite")
-        .partitionBy("ds")
-        .option("replaceWhere", f"ds IN ({listed})")
-        .option("mergeSchema", "true")
-        .save(table_path(table))
-    )
+    replaced = {"replaceWhere": f"ds IN ({listed})", "mergeSchema": "true"}
+    options = {"overwriteSchema": "true"} if is_new else replaced
+    compact.write.format("delta").mode("overwrite").partitionBy("ds").options(**options).save(table_path(table))
 
 
 def _record(
     table: str,
     contract: Contract,
     columns: list[str],
-    measured: dict[str, dict[str, int]],
-    results: list[quality.Result],
+    measured: dict[str, Figures],
+    results: list[Result],
 ) -> None:
     for ds, figure in measured.items():
         partitions.write_record(
             table,
             ds,
             {
-                "rows": figure["rows"],
-                "content": f"{figure['content'] & ((1 << 96) - 1):024x}",
+                **quality.history_of(figure),
+                "content": f"{figure.content & ((1 << 96) - 1):024x}",
                 "columns": columns,
                 "contract": contract.table,
                 "contract_id": contract.content_id,

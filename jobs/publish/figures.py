@@ -10,6 +10,7 @@ from jobs.diagnostics.advice import advice
 from jobs.diagnostics.figure import Figure
 from jobs.diagnostics.figure import Figures as DataFigures
 from jobs.lib import partitions, roles, tables
+from jobs.lib.checks import CHANGES
 from jobs.lib.columns import seeded_hash
 from jobs.lib.days import window
 from jobs.lib.solution import Solution
@@ -195,13 +196,21 @@ def _titles(solution: Solution, ds: str, items: set[str]) -> dict[str, str]:
 
 
 def _table_rows(solution: Solution, ds: str) -> list[tuple[str, str, int, str]]:
-    """Rows and warnings of every table of the day, input tables first."""
+    """Rows and warnings of every table of the day, input tables first.
+
+    What is made after publishing, and changes against other days, are left out: a day published again is the same.
+    """
     inputs = [t for t in (solution.tables.user, solution.tables.item, solution.tables.behavior) if t is not None]
     days = [(config.table, partitions.as_of_day(config, ds)) for config in inputs]
-    days += [(solution.table(node.name), ds) for node in solution.nodes()]
+    days += [(solution.table(node.name), ds) for node in solution.nodes() if not node.always]
     records = [(table, day, partitions.record(table, day)) for table, day in days if day is not None]
     return [
-        (table, day, record["rows"], ", ".join(c["name"] for c in record["checks"] if not c["passed"]))
+        (
+            table,
+            day,
+            record["rows"],
+            ", ".join(c["name"] for c in record["checks"] if not c["passed"] and c["kind"] not in CHANGES),
+        )
         for table, day, record in records
         if record is not None
     ]

@@ -12,6 +12,7 @@ import logging
 from functools import cache
 
 from jobs.lib import partitions, tables
+from jobs.lib.contracts import load_contract
 from jobs.lib.object_store import open_store
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import Node, Solution
@@ -105,7 +106,8 @@ def _small_objects(solution: Solution, ds: str, model: Model) -> dict[str, bytes
 
 def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dict:
     """What the manifest says beside its objects. No clock, duration or path: equal inputs give equal manifests."""
-    records = [partitions.record(solution.table(node.name), ds) for node in solution.nodes()]
+    made = [solution.table(node.name) for node in solution.nodes() if not node.always]
+    records = [partitions.record(table, ds) for table in made]
     inputs = [{name: r[name] for name in ("table", "ds", "rows", "content")} for r in records if r is not None]
     config = solution.model_dump(mode="json", exclude={"demo"})
     return {
@@ -115,7 +117,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
         "code": {"sources": _sources_id()},
         "config": {
             "solution": hashlib.sha256(json_bytes(config)).hexdigest(),
-            "contracts": {r["contract"]: r["contract_id"] for r in records if r is not None},
+            "contracts": _contracts(solution, ds, [r for r in records if r is not None]),
         },
         "inputs": inputs,
         "model": {"ds": model.ds, "metrics": model.metadata.get("metrics")},
@@ -124,6 +126,18 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
             for (subject, measure, k), (value, n) in sorted(measures.items())
         ],
     }
+
+
+def _contracts(solution: Solution, ds: str, records: list[dict]) -> dict[str, dict[str, str]]:
+    """Table -> name and version of each contract that it was held against, those of the input tables included."""
+    contracts = {record["table"]: {record["contract"]: record["contract_id"]} for record in records}
+    for kind in ("behavior", "item", "user"):
+        if (config := getattr(solution.tables, kind)) is not None:
+            record = partitions.record(config.table, partitions.as_of_day(config, ds) or ds)
+            written = {record["contract"]: record["contract_id"]} if record else {}
+            name = f"input_{kind}"
+            contracts[config.table] = {**written, name: load_contract(name).content_id}
+    return contracts
 
 
 @cache

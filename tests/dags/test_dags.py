@@ -60,6 +60,16 @@ def test_every_node_says_what_it_does_and_is_bounded(dag):
             assert [link.name for link in task.operator_extra_links] == ["Output"]
 
 
+def test_what_was_judged_is_collected_whatever_failed_and_a_failed_run_still_ends_failed(dag):
+    read = dag("home_page")
+    collects = read.task_dict["home_page_quality_result"]
+    assert collects.is_teardown and set(collects.upstream_task_ids) == {"home_page_publish"}
+    # Airflow leaves teardowns out when it decides on the state of a run: so publish decides.
+    assert not collects.on_failure_fail_dagrun and [task.task_id for task in read.tasks if task.is_teardown] == [
+        "home_page_quality_result"
+    ]
+
+
 def test_days_wait_visibly_and_slept_through_nights_are_made_up_for(dag):
     for name in ("home_page", "rec_sln_demo_data"):
         read = dag(name)

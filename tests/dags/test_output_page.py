@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from jobs.lib import partitions
+from jobs.lib import partitions, quality_results
 from jobs.lib.object_store import open_store
+from jobs.lib.quality_results import Result
 from jobs.lib.settings import settings
 from tests.dags.conftest import DAGS
 
@@ -27,13 +28,30 @@ def client(page):
     return TestClient(page["app"])
 
 
-def test_a_partition_shows_its_record_its_checks_and_its_first_rows(client):
+def test_a_partition_shows_its_record_and_its_first_rows(client):
     rows = pa.table({"item_id": ["<b>7</b>"], "score": [0.5], "ds": ["20261121"]})
     deltalake.write_deltalake(partitions.table_path("home_page_hot"), rows, partition_by=["ds"])
-    check = {"name": "score_finite", "severity": "fail", "passed": True}
-    partitions.write_record("home_page_hot", "20261121", {"rows": 1, "checks": [check]})
+    partitions.write_record("home_page_hot", "20261121", {"rows": 1})
     shown = client.get("/home_page_hot/20261121").text
-    assert "score_finite" in shown and "&lt;b&gt;7&lt;/b&gt;" in shown and "<b>7" not in shown
+    assert "&lt;b&gt;7&lt;/b&gt;" in shown and "<b>7" not in shown
+
+
+def test_checks_are_shown_with_their_levels_also_of_a_write_that_was_blocked(client):
+    result = Result("20261121", "score_finite", "range", "fail", "red", 3, 10, red="> 0")
+    quality_results.keep("t", "t", "scores", "c-1", "20261121", {"results": [result.as_dict()]})
+    shown = client.get("/t/20261121").text
+    assert "No record" in shown
+    for cell in ("score_finite", "red, blocks", "3 offending rows of 10 (30.00%)", "&gt; 0"):
+        assert f"<td>{cell}</td>" in shown
+
+
+def test_the_data_docs_of_the_day_are_linked_and_served(client):
+    open_store(settings().warehouse_root).put("_data_docs/20261121/home_page/index.html", b"<h1>Docs</h1>")
+    link = "data_docs/20261121/home_page/index.html"
+    assert f'href="../{link}"' in client.get("/home_page_hot/20261121").text
+    served = client.get(f"/{link}")
+    assert (served.text, served.headers["content-security-policy"]) == ("<h1>Docs</h1>", "sandbox allow-scripts")
+    assert client.get("/data_docs/20261121/home_page/other.html").status_code == 404
 
 
 def test_a_partition_that_was_not_written_says_so(client):

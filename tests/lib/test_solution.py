@@ -13,7 +13,7 @@ HOME_PAGE = yaml.safe_load((PROJECT_ROOT / "dags" / "home_page.yaml").read_text(
 def test_the_shipped_solution_holds_and_lists_its_nodes_after_their_inputs():
     solution = load_solution(PROJECT_ROOT / "dags" / "home_page.yaml")
     names = [node.name for node in solution.nodes()]
-    assert names[0] == "actions_daily" and names[-1] == "publish"
+    assert names[0] == "input_checks" and names[-2:] == ["publish", "quality_result"]
     for node in solution.nodes():
         assert all(names.index(name) < names.index(node.name) for name in node.inputs), node
     assert solution.node("home_page_etrec_u2i").params.source == "etrec_i2i"
@@ -106,5 +106,5 @@ def test_a_file_that_is_missing_or_not_yaml_is_named(tmp_path):
 
 
 def test_an_unknown_node_is_refused_with_the_names_there_are():
-    with pytest.raises(NodeError, match="no node 'hit' in home_page; there are: actions_daily, "):
+    with pytest.raises(NodeError, match="no node 'hit' in home_page; there are: input_checks, "):
         load_solution().node("hit")

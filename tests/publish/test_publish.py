@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from jobs.lib.contracts import load_contract
 from jobs.lib.errors import MissingPartition
 from jobs.lib.object_store import open_store
 from jobs.publish.bundle import latest, verify
@@ -61,7 +62,11 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
     about, page = manifest(bundle), open_store(bundle).get("report/index.html").decode()
     (hot,) = [table for table in about["inputs"] if table["table"] == "home_page_hot"]
     assert (hot["ds"], hot["rows"]) == (DS, 2) and hot["content"]
-    assert set(about["config"]["contracts"]) >= {"recommendations", "recall_hot", "user_features"}
+    contracts = about["config"]["contracts"]
+    assert contracts["home_page_hot"] == {"recall_hot": load_contract("recall_hot").content_id}
+    item_table = "rec_sln_demo_item_table_v1"
+    assert contracts[item_table] == {name: load_contract(name).content_id for name in (item_table, "input_item")}
+    assert set(contracts[solution().tables.behavior.table]) == {"input_behavior"}
     assert {"subject": "ranking", "measure": "auc", "k": 0, "value": 0.731, "n": 4} in about["metrics"]
     assert about["notes"] == []
     for text in (json.dumps(about), page):

@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
-from jobs.lib import partitions
+from jobs.lib import partitions, quality_results
 from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 
@@ -41,12 +41,13 @@ app = FastAPI(title="recflow", docs_url=None, redoc_url=None, openapi_url=None, 
 @app.get("/published/{key:path}")
 def published_file(key: str) -> Response:
     """One object of a published bundle. Sandboxed: a report is a page, but not one of Airflow's."""
-    try:
-        content = open_store(settings().publish_root).get(key)
-    except StoreError:
-        raise HTTPException(404, f"nothing is published under {key}") from None
-    kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-    return Response(content, media_type=kind, headers={"Content-Security-Policy": "sandbox allow-scripts"})
+    return _file(settings().publish_root, key)
+
+
+@app.get("/data_docs/{key:path}")
+def data_docs_file(key: str) -> Response:
+    """One page of the Data Docs that `quality_result` built."""
+    return _file(f"{settings().warehouse_root}/_data_docs", key)
 
 
 @app.get("/{table}/{ds}", response_class=HTMLResponse)
@@ -58,10 +59,45 @@ def partition(table: Name, ds: Ds) -> str:
     if record is None:
         facts = "<p>No record: not written yet, or filled by another system.</p>"
     else:
-        checks = record.pop("checks", [])
-        facts = _table([{"": key, " ": value} for key, value in record.items()]) + "<h3>Checks</h3>" + _table(checks)
+        facts = _table([{"": key, " ": value} for key, value in record.items() if key not in ("checks", "histograms")])
     address = f"<p>{html.escape(partitions.table_path(table))}</p>"
-    return _page(f"{table} ds={ds}", f"{address}{facts}<h3>First rows</h3>{_first_rows(table, ds)}")
+    checks = f"<h3>Checks</h3>{_checks(table, ds)}<p>{_data_docs_links(ds)}</p>"
+    return _page(f"{table} ds={ds}", f"{address}{facts}{checks}<h3>First rows</h3>{_first_rows(table, ds)}")
+
+
+def _file(root: str, key: str) -> Response:
+    try:
+        content = open_store(root).get(key)
+    except StoreError:
+        raise HTTPException(404, f"there is no {key}") from None
+    kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+    return Response(content, media_type=kind, headers={"Content-Security-Policy": "sandbox allow-scripts"})
+
+
+def _checks(table: str, ds: str) -> str:
+    """What was judged of the table, or by the node of this name; also when that blocked the write."""
+    judged = [day for day in quality_results.of_day(ds) if table in (day["table"], day["writer"])]
+    rows = [
+        {
+            "table": day["table"],
+            "check": result["name"],
+            "severity": result["severity"],
+            "level": result["level"] + (", blocks" if result["blocks"] else ""),
+            "observed": quality_results.described(result),
+            "orange": result["orange"] or "",
+            "red": result["red"] or "",
+            "let pass by": result["override"] or "",
+        }
+        for day in judged
+        for result in day["results"]
+    ]
+    return _table(rows)
+
+
+def _data_docs_links(ds: str) -> str:
+    keys = open_store(f"{settings().warehouse_root}/_data_docs").list(f"{ds}/")
+    sites = [html.escape(key) for key in keys if key.count("/") == 2 and key.endswith("/index.html")]
+    return " ".join(f'<a href="../data_docs/{site}">Data Docs: {site.split("/")[1]}</a>' for site in sites)
 
 
 def _published(scenario: str, ds: str) -> str:
