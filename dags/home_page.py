@@ -1,8 +1,8 @@
 """The flow of one scenario, one run per day: tables in, published recommendations out.
 
 Three table anchors hold each day until its input is there; then features, recall, ranking, diagnostics and publish,
-stage by stage. What was judged on the way is collected when publish has ended, also when something was blocked; a blocked
-run still ends failed. Nodes, inputs and parameters come from the solution file (`dags/home_page.yaml`, or
+stage by stage. What was judged on the way is collected when publish has ended, also when something was blocked; a
+blocked run still ends failed. Nodes, inputs and parameters come from the solution file (`dags/home_page.yaml`, or
 `$RECFLOW_SOLUTION`); a node's id is the table it writes. Make or repeat a day with a backfill of that day: every node
 replaces its own partition.
 """

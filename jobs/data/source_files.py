@@ -42,7 +42,7 @@ def within(files: list[SourceFile], partition: DayColumn, span: tuple[str, str])
     first, last = span
     kept = [file for file in files if (ds := ds_of(partition, file.partition)) is None or first <= ds <= last]
     if not kept:
-        raise ImportRefused(f"no partition {partition.column} from ds={first} to ds={last}: there are {len(files)} files")
+        raise ImportRefused(f"no partition {partition.column} from ds={first} to {last}: there are {len(files)} files")
     return kept
 
 

@@ -188,5 +188,5 @@ def test_a_partitioned_table_is_synchronised_for_a_span_without_reading_the_rest
     behavior = {**LOG, "file": "log", "format": "csv", "partition": {"column": "dt", "format": "%Y-%m-%d"}}
     (report,) = import_folder(registration(behavior), folder, ("20240412", "20240413"))
     assert (report.read, report.days) == (2, ("20240412", "20240413"))
-    with pytest.raises(ImportRefused, match="no partition dt from ds=20240501 to ds=20240502: there are 3 files"):
+    with pytest.raises(ImportRefused, match="no partition dt from ds=20240501 to 20240502: there are 3 files"):
         import_folder(registration(behavior), folder, ("20240501", "20240502"))
