@@ -12,6 +12,8 @@ Item-to-item similarity (cosine, top 200) from user-item pairs:
 What the checks of a node cost (daily partials of one day, one row per user, item and event):
     node       read, aggregate, stage, measure, judge, commit
     checks     the part of it that measures and judges; the requirement is at most 15%
+
+Import of a CSV log, beside DuckDB: tests/bench_import.py.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ def main() -> None:
         "--pairs", type=int, default=300_000, help="user-item pairs of the similarity (default 300,000)"
     )
     parser.add_argument("--checked-rows", type=int, default=20_000_000, help="rows of the node (default 20,000,000)")
-    parser.add_argument("--only", choices=["features", "similarity", "checks"], help="only this part")
+    parser.add_argument("--imported-rows", type=int, default=20_000_000, help="rows of the CSV (default 20,000,000)")
+    parser.add_argument("--only", choices=["features", "similarity", "checks", "import"], help="only this part")
     arguments = parser.parse_args()
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
     from jobs.lib.session import spark
+    from tests.bench_import import compare
 
     session = spark()
     print(f"{os.cpu_count()} cores, Spark {session.version}, medians of {RUNS} runs after one warm-up")
@@ -49,6 +53,7 @@ def main() -> None:
         "features": lambda: _features(session, arguments.rows, arguments.days),
         "similarity": lambda: _similarity(session, arguments.pairs),
         "checks": lambda: _checks(session, arguments.checked_rows),
+        "import": lambda: compare(arguments.imported_rows, RUNS, _show),
     }
     for name, part in parts.items():
         if arguments.only in (None, name):
