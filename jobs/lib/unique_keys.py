@@ -26,7 +26,7 @@ def may_repeat(rows: DataFrame, keys: dict[str, list[str]]) -> set[str]:
     """
     hashes = rows.select(*[F.xxhash64(*map(F.col, columns)).alias(name) for name, columns in keys.items()])
     blobs = hashes.mapInArrow(_cut, "key int, bucket int, hashes binary").repartition("key", "bucket")
-    found = blobs.mapInArrow(_repeated, "key int").distinct().collect()
+    found = blobs.mapInArrow(_repeated, "key int").collect()  # at most one row per task and key
     names = list(keys)
     return {names[row["key"]] for row in found}
 
