@@ -33,6 +33,7 @@ from jobs.lib.errors import RecflowError
 from jobs.lib.yaml_model import problem_lines
 
 _DAY_SEC = 86_400
+_MOST_REFUSED = 0.3  # with more the guess is likely wrong, and an import had better fail
 _UNREADABLE = pl.Struct({"column": pl.String, "reason": pl.String, "value": pl.String})
 
 
@@ -130,6 +131,9 @@ def _tree(name: str, files: dict[str, FileGuess], left_out: dict[str, str]) -> d
     tree["files"] = {kind: file_tree(guess, kind) for kind, guess in files.items()}
     if log is not None and "event_time" not in log.roles:
         _one_day(tree["files"]["behavior"], log)
+    if event is not None and event.kind in ("rating", "label") and "value" in log.roles:
+        why = "of a row's two events the exposure has the value"
+        tree["solution"] = {"features": {"value_events": [Guess(event.events[0].value, why)]}}
     if left_out:
         tree["left_out"] = Notes(f"not used: {file}: {why}" for file, why in sorted(left_out.items()))
     return tree
@@ -145,18 +149,26 @@ def _zone(log: FileGuess | None) -> Guess:
 def _one_day(entry: dict[str, Any], log: FileGuess) -> None:
     """A file without times is all of one day: for want of better that of the file."""
     modified = pl.from_epoch(pl.Series([log.table.sample.modified])).dt.strftime("%Y%m%d")[0]
-    why = "no column could be read as times; this is the day (in UTC) on which the file was written"
-    entry["day"] = Guess(modified, why, "of which day are the rows?")
+    odd = [c for c in log.table.columns.values() if c.is_odd_time]
+    shown = "".join(f"; {c.name} looks like times that cannot be read (as {next(iter(c.counts))})" for c in odd)
+    why = f"no column could be read as times; this is the day (in UTC) on which the file was written{shown}"
+    doubt = "rewrite the times, or all rows are of this day" if odd else "of which day are the rows?"
+    if folders := [name for name in log.table.sample.partition if name not in log.table.columns]:
+        doubt = f"{folders[0]}=… in the folders' names is read of Parquet and Delta only"
+    unused = entry.pop("unused", None)
+    entry["day"] = Guess(modified, why, doubt)
+    entry |= {"unused": unused} if unused else {}
 
 
 def _tried(tree: dict[str, Any], files: dict[str, FileGuess]) -> list[str]:
-    """Reads the samples by the proposal, as an import would; a line for each file. Where more is refused than an
-    import allows, the proposal allows it and says so."""
+    """Reads the samples by the proposal, as an import would; a line for each file. Where somewhat
+    more is refused than an import allows by default, the proposal allows it and says so."""
     try:
         registration = Registration.model_validate(values_of(tree))
     except ValidationError as error:
         raise ImportRefused("; ".join(problem_lines(Registration, error))) from None
-    told, worst = [], 0.0
+    told: list[str] = []
+    worst = 0.0
     for kind, guess in files.items():
         rows = _read_so(registration, kind, guess)
         refused = rows.filter(pl.col("refusal").is_not_null())["refusal"]
@@ -170,7 +182,7 @@ def _tried(tree: dict[str, Any], files: dict[str, FileGuess]) -> list[str]:
             causes = refused.struct.unnest().group_by("column", "reason").len().sort("len", "column", descending=True)
             line += "; refused: " + ", ".join(f"{n:,} whose {c} {r}" for c, r, n in causes.head(3).rows())
         told.append(line + (f"; {n_broken:,} lines of another width" if n_broken else ""))
-    if worst > 0.04:
+    if 0.04 < worst < _MOST_REFUSED:
         allowed = min(1.0, math.ceil(worst * 20 + 1) / 20)
         why = f"{worst:.1%} of the records sampled would be refused"
         tree["max_quarantined"] = Guess(allowed, why, "is the registration wrong, or are the files?")

@@ -9,6 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from jobs.data.guess_dialect import Guess
+from jobs.data.guess_names import rank
 from jobs.data.guess_sample import Sample
 from jobs.data.values import unix_seconds
 
@@ -22,6 +23,9 @@ _FORMATS = (
     *[day + clock for day in _DAYS for clock in _CLOCKS],
     "%Y%m%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %I:%M:%S %p",
 )  # fmt: skip
+_LIKE_A_DAY = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b"
+_MICROSECONDS = r"1\d{15}$|1\d{18}$"
+_PLAIN_SEPARATORS = ("|", ";", "、", "，")
 SEPARATORS = ("|", ";", "、", "，", ",", "/", " ")
 
 
@@ -73,6 +77,13 @@ class Column:
         has_spaces = sum(" " in value for value in self.counts) > 0.02 * len(self.counts)
         is_fraction = self.is_number and not self.is_whole
         return len(self.counts) > 1 and self.mean_length <= 64 and not has_spaces and not is_fraction
+
+    @property
+    def is_odd_time(self) -> bool:
+        """Dates or microseconds, in no format that recflow reads."""
+        some = list(self.counts)[:100]
+        like = _MICROSECONDS if rank(self.name, "event_time") is not None and self.is_number else _LIKE_A_DAY
+        return self.times is None and bool(some) and all(re.match(like, value) for value in some)
 
     def shown(self) -> str:
         return f"{len(self.counts):,} values in {self.rows:,} rows"
@@ -183,7 +194,7 @@ def _one_of(values: pl.Series, fits: list[str]) -> Times:
 
 
 def separator_of(column: Column, is_named: bool) -> str | None:
-    """What separates several values of a cell: tokens must come again, in other company."""
+    """What separates several values of a cell: unless the name says that there are several, tokens come again."""
     if column.mean_length > 100:
         return None
     for separator in SEPARATORS if is_named else SEPARATORS[:-1]:  # words of a text are no tags
@@ -192,7 +203,8 @@ def separator_of(column: Column, is_named: bool) -> str | None:
             continue
         tokens = [token.strip() for value in column.counts for token in value.split(separator) if token.strip()]
         mean = sum(map(len, tokens)) / len(tokens)
-        if mean <= 25 and len(set(tokens)) <= (0.8 if is_named else 0.3) * len(tokens):
+        is_plain = is_named and separator in _PLAIN_SEPARATORS
+        if mean <= 25 and (is_plain or len(set(tokens)) <= (0.8 if is_named else 0.3) * len(tokens)):
             return separator
     return None
 

@@ -39,6 +39,7 @@ def file_tree(guess: FileGuess, kind: str) -> dict[str, Any]:
         tree["event"] = Guess("TODO", missing=f"{missing}; considered: {', '.join(guess.table.columns)}")
         tree["impressions"] = Guess(False, doubt="is there a row for every item that was shown?")
     unused = Notes(f"not used: {names.get(column, column)}: {why}" for column, why in guess.unused.items())
+    unused += [f"not used: {name}: {why}" if name else f"not used: {why}" for name, why in sample.unusable.items()]
     return tree | ({"unused": unused} if unused else {})
 
 

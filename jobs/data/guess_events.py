@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jobs.data.guess_columns import Column, Table
 from jobs.data.guess_dialect import Guess
-from jobs.data.guess_funnel import FILE_EVENTS, funnel_of, stage
+from jobs.data.guess_funnel import FILE_EVENTS, funnel_of, is_against, stage
 from jobs.data.guess_names import normal, rank
 
 _MAX_EVENTS = 50
@@ -39,7 +39,7 @@ def impression_column(table: Table) -> str | None:
 def event_column(table: Table) -> Column | None:
     """By name, few values; else by values that are names of events."""
     few = [c for c in table.columns.values() if 1 <= len(c.counts) <= _MAX_EVENTS and not c.is_flag]
-    known = [c for c in few if sum(n for v, n in c.counts.items() if stage(v)) >= 0.6 * c.filled]
+    known = [c for c in few if sum(n for v, n in c.counts.items() if stage(v)) >= 0.5 * c.filled]
     named = [c for c in few if rank(c.name, "event") is not None and (not c.is_number or c.is_whole)]
     both = [c for c in known if c in named]
     return next(iter(both or sorted(named, key=lambda c: rank(c.name, "event")) or known), None)
@@ -48,7 +48,15 @@ def event_column(table: Table) -> Column | None:
 def label_column(table: Table) -> Column | None:
     flags = [c for c in table.columns.values() if c.is_flag]
     named = [c for c in flags if rank(c.name, "label") is not None or rank(c.name, "event") is not None]
-    return min(named, key=lambda c: rank(c.name, "label") or 0, default=None)
+    edges = list(table.columns.values())[:: max(1, len(table.columns) - 1)]
+    unnamed = [] if table.sample.has_names else [c for c in edges if c.is_flag]
+    return min(named, key=lambda c: rank(c.name, "label") or 0, default=next(iter(unnamed), None))
+
+
+def is_outcome(column: Column) -> bool:
+    """Another label of the row: is_like, long_view, forward."""
+    name = re.sub("^(is|has)_", "", normal(column.name))
+    return column.is_flag and (rank(column.name, "label") is not None or stage(name) is not None or is_against(name))
 
 
 def rating_column(table: Table) -> Column | None:
@@ -120,7 +128,7 @@ def _of_list(column: str) -> EventGuess:
 def _of_column(column: Column, is_whole: bool) -> EventGuess:
     funnel = funnel_of(column.counts)
     doubt = "" if is_whole else "a sample may lack rare events, which would be refused"
-    told = f"{len(column.counts)} values: {', '.join(list(column.counts)[:8])}"
+    told = f"holds {', '.join(list(column.counts)[:8])}{' …' if len(column.counts) > 8 else ''}"
     entry: dict = {"column": Guess(column.name, told, doubt)}
     if funnel.against:
         entry["ignored"] = funnel.against

@@ -20,12 +20,12 @@ STAGES = {
     "keep": "fav favor favorite favourite collect wishlist addtowishlist bookmark 收藏",
     "cart": "cart addtocart addcart atc basket addtobasket 加购 加购物车 加入购物车",
     "order": "order checkout submitorder placeorder 下单",
-    "purchase": "buy purchase purchased pay payment paid transaction conversion convert alipay install subscribe book "
-    "购买 支付 成交 付款",
+    "purchase": "buy bought purchase purchased pay payment paid transaction conversion convert alipay install "
+    "subscribe book 购买 支付 成交 付款",
 }
 _STAGE = {word: stage for stage, words in STAGES.items() for word in words.split()}
 _AGAINST = (
-    "dislike unlike hide skip remove removefromcart refund cancel cancelled return report block unfollow delete "
+    "dislike unlike hide skip remove removefromcart refund cancel cancell return report block unfollow delete "
     "点踩 退款 取消收藏 取消 不感兴趣 不喜欢"
 )
 _CHINESE = {
@@ -56,12 +56,22 @@ class Funnel:
 
 
 def stage(value: str) -> str | None:
-    return _STAGE.get(_squeezed(value))
+    """Of `add_to_cart` as a whole, of `ProductViewed` by a word of it; None for a name that tells nothing."""
+    if is_against(value):
+        return None
+    words = [_STAGE.get(word) or _STAGE.get(re.sub("(ed|s)$", "", word)) for word in normal(value).split("_")]
+    return _STAGE.get(_squeezed(value)) or next((found for found in words if found), None)
+
+
+def is_against(value: str) -> bool:
+    words = {_squeezed(value), *normal(value).split("_")}
+    present = {re.sub(end, "", word) for word in words for end in ("d$", "ed$")}
+    return bool((words | present) & set(_AGAINST.split()))
 
 
 def funnel_of(values: dict[str, int]) -> Funnel:
     """The funnel of the values of an event column, {value: rows}."""
-    against = [value for value in values if _squeezed(value) in _AGAINST.split()]
+    against = [value for value in values if is_against(value)]
     if len(against) == len(values):
         against = []
     names = {value: _event_name(value) for value in values if value not in against}
@@ -115,7 +125,7 @@ def _target(events: list[str], exposure: str | None, stages: dict[str, str | Non
             if stages[event] == wanted:
                 return Guess(event, why)
     if not positives:
-        return Guess(events[0], "the only event", "nothing but exposures was found")
+        return Guess("TODO", missing="nothing but exposures was found, and a target is something that users do")
     return Guess(positives[0], "no event is a click: the first positive", "is this what lists should bring about?")
 
 

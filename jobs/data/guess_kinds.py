@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from jobs.data.guess_columns import Column, Table
@@ -25,7 +26,11 @@ class Keys:
 
 
 def key_by_name(table: Table, role: str) -> Column | None:
-    """The column whose name is best for user_id or item_id. A plain `id` is that of the file's kind."""
+    return next(iter(_named_keys(table, role)), None)
+
+
+def _named_keys(table: Table, role: str) -> list[Column]:
+    """The columns whose names fit user_id or item_id, the best first. A plain `id` is that of the file's kind."""
     found = []
     for column in table.columns.values():
         fit = rank(column.name, role)
@@ -33,13 +38,21 @@ def key_by_name(table: Table, role: str) -> Column | None:
             fit = 50
         if fit is not None and column.filled and (column.is_id_like or len(column.counts) == 1):
             found.append((fit, column.name))
-    return table.columns[min(found)[1]] if found else None
+    return [table.columns[name] for _, name in sorted(found)]
+
+
+def _key(table: Table, role: str) -> Column | None:
+    """The ids that a file about users or items is about: by name, or the first that are unique in a file so named."""
+    named = key_by_name(table, role)
+    if named is not None or kinds_of(table.file) != {role.removesuffix("_id")}:
+        return named
+    return next((c for c in table.columns.values() if c.is_id_like and c.is_unique), None)
 
 
 def behavior_of(tables: list[Table]) -> Table | None:
-    """The file that looks most like a log, or None when none does."""
-    scored = sorted(((_score(table), table.sample.rows.height, table.file) for table in tables), reverse=True)
-    return next((t for score, _, file in scored[:1] for t in tables if score >= 3 and t.file == file), None)
+    """The file that looks most like a log, or None when none does. A file that is alone has to be it."""
+    best = max(tables, key=lambda table: (_score(table), table.sample.rows.height, table.file))
+    return best if _score(best) >= 3 or len(tables) == 1 else None
 
 
 def _score(table: Table) -> int:
@@ -48,6 +61,8 @@ def _score(table: Table) -> int:
     score = 2 * (user is not None) + 2 * (item is not None)
     score += 3 * (events_of(table) is not None) + (time_column(table) is not None)
     score += 2 if "behavior" in kinds else -2 if kinds else 0
+    ids = [c for c in table.columns.values() if c.is_id_like and c.times is None]
+    score += 2 * (time_column(table) is not None and len(ids) >= 2 and not any(c.is_unique for c in ids))
     return score - 4 * any(key is not None and key.is_unique for key in (user, item))
 
 
@@ -65,9 +80,8 @@ def keys_of(table: Table, event: EventGuess | None, others: list[Table]) -> Keys
     has_list = event is not None and event.kind == "impression_list"
     found: dict[str, Guess | None] = {}
     for role in ("user_id", "item_id"):
-        column = key_by_name(table, role)
-        if column is not None and column.name not in taken:
-            found[role] = Guess(column.name, f"its name; {column.shown()}")
+        if named := [column for column in _named_keys(table, role) if column.name not in taken]:
+            found[role] = _by_name(named, role, others)
     for role in [r for r in ("user_id", "item_id") if r not in found and not (has_list and r == "item_id")]:
         used = {guess.value for guess in found.values() if guess}
         rest = [c for c in free if c.name not in used]
@@ -79,20 +93,34 @@ def keys_of(table: Table, event: EventGuess | None, others: list[Table]) -> Keys
     return Keys(found["user_id"], None if has_list else found["item_id"], request, items)
 
 
+def _by_name(named: list[Column], role: str, others: list[Table]) -> Guess:
+    """The best name; of several the one whose values are the ids of another file."""
+    share, name, where = _best_overlap(named, role, others)
+    column = next((c for c in named if c.name == name and share >= 0.5), named[0])
+    told = f"; {share:.1%} of its values are in {where}" if column.name == name else ""
+    doubt = "a device or browser stands for its user" if re.search("device|cookie|imei", normal(column.name)) else ""
+    return Guess(column.name, f"its name; {column.shown()}{told}", doubt)
+
+
+def _best_overlap(columns: list[Column], role: str, others: list[Table]) -> tuple[float, str, str]:
+    """(the share of its values that are ids of another file, the column, file:column)."""
+    best = (0.0, "", "")
+    for other in sorted(others, key=lambda table: role.removesuffix("_id") not in kinds_of(table.file)):
+        key = _key(other, role)
+        if key is not None and key.is_unique:
+            shares = ((c.overlap(key.values), c.name, f"{other.file}:{key.name}") for c in columns)
+            best = max([best, *shares], key=lambda found: found[0])
+    return best
+
+
 def _by_ids(free: list[Column], role: str, others: list[Table]) -> Guess | None:
     """The column whose values are ids of a file that is known to be about users or items."""
-    best: tuple[float, str, str] = (0.3, "", "")
-    for other in others:
-        key = key_by_name(other, role)
-        if key is not None and key.is_unique:
-            best = max([best, *((c.overlap(key.values), c.name, f"{other.file}:{key.name}") for c in free)])
-    share, name, where = best
-    doubt = "small numbers may match by chance" if name and _is_numeric(free, name) else ""
-    return Guess(name, f"{share:.1%} of its values are in {where}", doubt) if name else None
-
-
-def _is_numeric(columns: list[Column], name: str) -> bool:
-    return any(c.name == name and c.is_number for c in columns)
+    share, name, where = _best_overlap(free, role, others)
+    if share < 0.3:
+        return None
+    is_number = any(c.name == name and c.is_number for c in free)
+    doubt = "numbers may match by chance" if is_number else ""
+    return Guess(name, f"{share:.1%} of its values are in {where}", doubt)
 
 
 def _by_position(table: Table, free: list[Column], role: str) -> Guess | None:
@@ -154,23 +182,30 @@ def snapshots_of(
         found[best.kind].append(best)
     chosen = {}
     for kind, some in found.items():
-        some.sort(key=lambda s: (-s.overlap, -len(s.table.columns), s.table.file))
+        some.sort(
+            key=lambda s: (-round(s.overlap, 2), kind not in kinds_of(s.table.file), -_told(s.table), s.table.file)
+        )
         chosen |= {kind: some[0]} if some else {}
         for other in some[1:]:
-            left_out[other.table.file] = f"a registration has one file of {kind}s, and {some[0].table.file} has more"
+            left_out[other.table.file] = f"a registration has one file of {kind}s, and {some[0].table.file} tells more"
     return chosen, left_out
+
+
+def _told(table: Table) -> int:
+    """How many columns say something that is shared by rows."""
+    return sum(not column.is_unique and len(column.counts) > 1 for column in table.columns.values())
 
 
 def _snapshot(table: Table, kind: str, ids: frozenset[str], log: Table) -> Snapshot | str:
     """Or why not, where its name speaks for it."""
-    column, why = key_by_name(table, f"{kind}_id"), "its name"
+    column, why = _key(table, f"{kind}_id"), "its name" if table.sample.has_names else "the file's name; unique"
     if column is None:
         unique = [c for c in table.columns.values() if c.is_id_like and c.is_unique and c.values & ids]
         if not unique:
             return ""
         column, why = max(unique, key=lambda c: len(c.values & ids)), "unique"
     if key_by_name(table, "user_id") and key_by_name(table, "item_id") and not column.is_unique:
-        return "looks like another log, and a registration has one behavior file"
+        return "looks like another log; a registration has one behavior file, with a column for the event"
     doubt = ""
     if not column.is_unique:
         if len(column.counts) < 0.5 * column.filled:

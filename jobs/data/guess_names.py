@@ -16,12 +16,12 @@ ROLE_WORDS = {
     "商品id 商品编号 商品编码 商品 物品id 物品编号 物品 内容id 视频id 文章id 货号",
     "request_id": "request_id req_id rid recommendation_id trace_id impression_id imp_id expose_id "
     "请求id 请求编号 曝光id",
-    "event": "event event_type event_name action action_type behavior behavior_type behaviour behaviour_type "
+    "event": "event evt event_type event_name action action_type behavior behavior_type behaviour behaviour_type "
     "bhv_type bhv interaction_type interaction activity_type op operation act "
     "行为 行为类型 事件 事件类型 事件名 动作 操作类型 操作",
     "event_time": "event_time timestamp ts time time_stamp event_timestamp datetime date_time created_at "
     "create_time action_time behavior_time bhv_time click_time view_time order_time pay_time "
-    "log_time server_time occurred_at unix_time unix_review_time purchase_time rated_at event_date "
+    "log_time server_time occurred_at at unix_time unix_review_time purchase_time rated_at event_date "
     "date t_dat dt day ds "
     "行为时间 事件时间 发生时间 时间戳 时间 下单时间 点击时间 操作时间 日期",
     "rating": "rating ratings stars star overall score rate review_score 评分 打分 星级",
@@ -36,7 +36,7 @@ ROLE_WORDS = {
     "store_id up_id "
     "作者 作者id 店铺id 店铺 卖家id 卖家",
     "title": "title item_name product_name prod_name movie_title item_title product_title headline name "
-    "标题 名称 商品名称 商品标题 商品名",
+    "标题 名称 名字 商品名称 商品标题 商品名",
     "listing_time": "listing_time pub_time publish_time published_at publish_date creation_timestamp creation_time "
     "created_at create_time upload_time upload_date release_date launch_date "
     "上架时间 发布时间 创建时间",
@@ -45,6 +45,7 @@ ROLE_WORDS = {
     "注册时间 注册日期",
     "tags": "tags tag genres genre keywords labels interests topics class categories 标签 兴趣 关键词 类型",
 }
+_MEASURED = ("event_time", "listing_time", "registration_time", "value")  # names that may end with a unit
 _WORDS = {role: words.split() for role, words in ROLE_WORDS.items()}
 
 KIND_WORDS = {
@@ -72,10 +73,16 @@ def rank(name: str, role: str) -> int | None:
     `main_user_id` somewhat."""
     words, whole, leaf = _WORDS[role], normal(name), normal(name.rsplit(".", 1)[-1])
     squeezed = {word.replace("_", ""): n for n, word in enumerate(words)}
+    if role in _MEASURED:
+        whole, leaf = (
+            re.sub(r"(?<=.)_(ms|s|sec|secs|seconds|millis|utc|unix|local)$", "", text) for text in (whole, leaf)
+        )
     for penalty, text in ((0, whole), (100, leaf)):
         if text.replace("_", "") in squeezed:
             return penalty + squeezed[text.replace("_", "")]
     ends = [n for n, word in enumerate(words) if "_" in word and whole.endswith(f"_{word}")]
+    if not ends and role == "event_time" and re.search("_(time|date|at|ts|timestamp|datetime)$|时间$|日期$", whole):
+        return 300
     return 200 + ends[0] if ends else None
 
 

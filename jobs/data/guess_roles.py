@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from jobs.data.guess_columns import SEPARATORS, Column, Table, as_guess, separator_of
 from jobs.data.guess_dialect import Guess
-from jobs.data.guess_events import EventGuess, with_shown
+from jobs.data.guess_events import EventGuess, is_outcome, with_shown
 from jobs.data.guess_kinds import Keys, Snapshot
 from jobs.data.guess_names import normal, rank
 from jobs.data.guess_times import time_column
@@ -161,6 +161,8 @@ def _take_tags(guess: FileGuess) -> None:
 def _take_attributes(guess: FileGuess) -> None:
     for column in guess.free():
         reason, kind, found = _attribute(column, guess.table)
+        if guess.event is not None and guess.event.kind == "label" and is_outcome(column):
+            reason, kind = "another label: it is known only afterwards, and one label makes the events", ""
         if kind == "categorical":
             guess.categorical.append(found)
         elif kind == "numerical":
@@ -180,6 +182,8 @@ def _attribute(column: Column, table: Table) -> tuple[str, str, Guess | None]:
     if column.is_number and not is_code:
         told = f"numbers from {column.low:g} to {column.high:g}"
         return "", "numerical", Guess(column.name, told, _not_all_numbers("value", column))
+    if column.numbers > 0.5 and not is_code and n > 20:
+        return f"numbers but for {_odd_values(column)}, and such rows would be refused", "", None
     if n > max(50, 0.2 * column.rows) or n > _MAX_CATEGORIES:
         return f"{column.shown()}: too many for a categorical", "", None
     if column.is_unique and column.rows > 10:
@@ -197,10 +201,9 @@ def _no_use(column: Column, table: Table) -> str:
         return "may tell who a person is"
     if column.name in table.sample.partition:
         return "the folder's part"
-    is_named_time = rank(column.name, "event_time") is not None or not str(
-        column.times and column.times.format
-    ).startswith("unix")
-    if column.times is not None and is_named_time:
+    if column.is_odd_time:
+        return f"looks like a time, in no format that recflow reads (as {next(iter(column.counts))})"
+    if column.times is not None and (column.times.format != "unix_s" or rank(column.name, "event_time") is not None):
         return "a time without a role"
     if _is_markup(column):
         return "holds links or JSON"
@@ -217,5 +220,9 @@ def _is_markup(column: Column) -> bool:
 def _not_all_numbers(role: str, column: Column) -> str:
     if role != "value" or column.numbers == 1 or not column.filled:
         return ""
-    odd = [value for value in column.counts if not re.fullmatch(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", value, re.I)]
-    return f"{', '.join(odd[:3])} are no numbers: such rows are refused"
+    return f"rows with {_odd_values(column)} would be refused: no numbers"
+
+
+def _odd_values(column: Column) -> str:
+    odd = [value for value in column.counts if not re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value, re.I)]
+    return ", ".join(odd[:3])

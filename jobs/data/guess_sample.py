@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import polars as pl
@@ -24,7 +24,8 @@ SAMPLED_FILES = 3
 class Sample:
     """said: keys of the registration's entry about how the file is written. rows: trimmed text, NULL where empty
     (days and times of a typed file keep their type). is_whole: nothing was left out. broken: records that have no
-    columns to speak of. modified: unix seconds of the newest file."""
+    columns to speak of. modified: unix seconds of the newest file. partition: what the folders' names tell.
+    unusable: columns that no role can have, {name: why}."""
 
     file: str
     said: dict[str, Guess]
@@ -35,6 +36,7 @@ class Sample:
     broken: int
     modified: int
     partition: tuple[str, ...] = ()
+    unusable: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> Format:
@@ -48,8 +50,10 @@ class Sample:
 def sampled(source: Source) -> list[Sample]:
     """One sample of an entry whose files are alike, else one a file. Raises ValueError saying why there is none, and
     OSError or ArrowInvalid for files that cannot be read."""
+    if not source.files:
+        raise ValueError("is an empty table")
     first, *others = [_read(source, file) for file in _some(source.files)]
-    if all(_shape(other) == _shape(first) for other in others):
+    if all(_are_alike(first, other) for other in others):
         return [_joined(replace(first, file=source.file), others, len(source.files), [file for file in source.files])]
     if len(source.files) > 20:
         raise ValueError(f"its {len(source.files)} files have not the same columns")
@@ -80,8 +84,15 @@ def _some(files: list[SourceFile]) -> list[SourceFile]:
 
 def _shape(sample: Sample) -> tuple:
     said = tuple(sorted((key, guess.value) for key, guess in sample.said.items() if key != "columns"))
-    is_nested = sample.kind == "jsonl"  # a record may lack fields
-    return said, sample.kind, sample.file.rsplit(".", 1)[-1], () if is_nested else tuple(sorted(sample.rows.columns))
+    return said, sample.kind, sample.file.rsplit(".", 1)[-1], tuple(sorted(sample.rows.columns))
+
+
+def _are_alike(one: Sample, other: Sample) -> bool:
+    """One shape; of JSON, where a record may lack fields, half of the fields."""
+    if one.kind != "jsonl" or other.kind != "jsonl":
+        return _shape(one) == _shape(other)
+    some, more = set(one.rows.columns), set(other.rows.columns)
+    return 2 * len(some & more) >= len(some | more)
 
 
 def _joined(first: Sample, others: list[Sample], n_files: int, files: list[SourceFile]) -> Sample:
@@ -158,7 +169,9 @@ def _delimited(file: SourceFile, text: str, encoding: Guess, is_whole: bool) -> 
     rows = _texts(dict(pairs))
     is_all = is_whole and len(dialect.records) + dialect.broken < MAX_RECORDS
     has_names = bool(dialect.header.value)
-    return Sample(file.name, said, has_names, rows, 1, is_all, dialect.broken, file.modified)
+    told = tuple(name for name in file.partition if name not in rows.columns)
+    unusable = {name: "is in the header twice" if name else "a column without a name" for name in sorted(twice)}
+    return Sample(file.name, said, has_names, rows, 1, is_all, dialect.broken, file.modified, told, unusable)
 
 
 def _texts(columns: dict) -> pl.DataFrame:
@@ -177,11 +190,26 @@ def _parquet(source: Source, file: SourceFile) -> Sample:
     rows = pl.DataFrame(pl.from_arrow(batch))
     told = {name: pl.lit(value) for name, value in file.partition.items() if name not in rows.columns}
     rows = rows.with_columns(**told)
-    nested = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.Struct)]
-    texts = [as_text(name, dtype, ",").alias(name) for name, dtype in rows.schema.items() if name not in nested]
+    texts, unusable = _typed_texts(rows)
     said = {}
     if source.format:
         why = "it has a _delta_log" if source.format == "delta" else "a folder of Parquet files"
         said["format"] = Guess(source.format, why)
     is_all = n_rows == rows.height
-    return Sample(source.file, said, True, rows.select(texts), 1, is_all, 0, file.modified, tuple(told))
+    return Sample(source.file, said, True, texts, 1, is_all, 0, file.modified, tuple(told), unusable)
+
+
+def _typed_texts(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The columns that the reader makes text of, or leaves as times, and the others with their types."""
+    texts, unusable = [], {}
+    for name, dtype in rows.schema.items():
+        try:
+            text = rows.select(as_text(name, dtype, ",").alias(name)).to_series()
+        except pl.exceptions.PolarsError:
+            unusable[name] = f"is of type {dtype}"
+            continue
+        if isinstance(dtype, pl.Struct):
+            unusable[name] = "holds nested values"
+        else:
+            texts.append(text)
+    return pl.DataFrame(texts), unusable

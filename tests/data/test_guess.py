@@ -14,10 +14,13 @@ import yaml
 from jobs.data.guess import propose
 from jobs.data.guess_columns import times_of
 from jobs.data.guess_dialect import decoded, dialect_of
+from jobs.data.guess_funnel import funnel_of
 from jobs.data.registration import load_registration
+from jobs.data.source_files import filesystem_of
 from jobs.lib.cli import main
 from tests.data.imports import read
 from tests.data.test_real_data import DATA
+from tests.lib.stores import s3_server, store_url  # noqa: F401 (fixtures)
 
 NOON = 1712894400  # 2024-04-12 04:00 UTC
 NOW = 1_800_000_000
@@ -212,6 +215,104 @@ def test_files_of_one_shape_are_one_entry(folder, tmp_path):
         "user": ("people", "delta"),
     }
     assert "README.md: is about the data" in proposal.text
+
+
+def test_a_folder_or_a_prefix_of_a_bucket(store_url, tmp_path):  # noqa: F811
+    (tmp_path / "published").mkdir()
+    filesystem, path = filesystem_of(store_url)
+    rows = [(f"u{m % 9}", f"i{m % 8}", "click", NOON + m) for m in range(50)]
+    for day in ("12", "13"):
+        filesystem.create_dir(f"{path}/log/dt=2024-04-{day}")
+        with filesystem.open_output_stream(f"{path}/log/dt=2024-04-{day}/part-0.csv") as file:
+            file.write(table("uid,item,event,ts", rows).encode())
+    registration, _ = guessed(store_url, tmp_path)
+    assert registration.files.behavior.file == "log/*/part-*.csv"
+
+
+def test_of_several_files_about_items_the_one_that_tells_more(folder, tmp_path, some):
+    """MovieLens 25M: ratings, movies, links to other sites, and tags that users gave."""
+    ratings = [(some.randrange(90), some.randrange(70), 0.5 + n % 10 / 2, NOON + n) for n in range(900)]
+    (folder / "ratings.csv").write_text(table("userId,movieId,rating,timestamp", ratings))
+    movies = [(n, f'"Movie, The {n}"', "Comedy|Drama" if n % 2 else "Drama") for n in range(70)]
+    (folder / "movies.csv").write_text(table("movieId,title,genres", movies))
+    (folder / "links.csv").write_text(table("movieId,imdbId,tmdbId", [(n, 114709 + n, 862 + n) for n in range(70)]))
+    tags = [(n % 30, n % 70, f"tag {n % 9}", NOON + n) for n in range(100)]
+    (folder / "tags.csv").write_text(table("userId,movieId,tag,timestamp", tags))
+    registration, proposal = guessed(folder, tmp_path)
+    item = registration.files.item
+    assert (item.file, item.roles.tags, item.tag_separator) == ("movies.csv", "genres", "|")
+    assert registration.files.behavior.event.rating.at_least == 4
+    assert registration.solution == {"features": {"value_events": ["expr"]}}
+    assert "100.0% of its values are in movies.csv:movieId" in proposal.text
+    assert "not used: tags.csv: looks like another log" in proposal.text
+
+
+def test_ids_of_files_without_headers_are_found_by_their_values(folder, tmp_path):
+    """Items before users in the log: only the other files can tell which is which."""
+    rows = [(NOON + n, f"i{n % 30}", f"u{n % 40}", "buy" if n % 9 == 0 else "click") for n in range(300)]
+    (folder / "log.csv").write_text(table("", rows))
+    (folder / "users.csv").write_text(table("", [(f"u{n}", "MF"[n % 2], 20 + n) for n in range(40)]))
+    (folder / "items.csv").write_text(table("", [(f"i{n}", f"cat{n % 4}", f"Nice thing {n}") for n in range(30)]))
+    registration, proposal = guessed(folder, tmp_path)
+    assert registration.files.behavior.columns == ["event_time", "item_id", "user_id", "event"]
+    assert registration.files.item.columns == ["item_id", "column_2", "title"]
+    assert "100.0% of its values are in users.csv:column_1" in proposal.text
+
+
+def test_outcomes_beside_a_label_are_no_features(folder, tmp_path):
+    """KuaiRand: what the user did after the click must not be known before it."""
+    header = "user_id,video_id,date,time_ms,is_click,is_like,long_view,play_time_ms,tab"
+    rows = [
+        (n % 50, n % 99, 20240412, NOON * 1000 + n, int(n % 4 == 0), int(n % 40 == 0), int(n % 5 == 0), n * 10, n % 3)
+        for n in range(1000)
+    ]
+    (folder / "log.csv").write_text(table(header, rows))
+    registration, _ = guessed(folder, tmp_path)
+    behavior = registration.files.behavior
+    assert behavior.event.rating.column == "is_click" and behavior.used_columns() == [
+        "user_id", "video_id", "time_ms", "play_time_ms", "tab", "is_click",
+    ]  # fmt: skip
+
+
+def test_times_that_cannot_be_read_are_named(folder):
+    rows = [(n % 9, n % 8, ["pv", "buy"][n % 2], f"2014-12-06 {n % 24:02}") for n in range(200)]
+    (folder / "log.csv").write_text(table("user_id,item_id,event,time", rows))
+    (doubt,) = [doubt for doubt in propose(str(folder)).doubts if "files.behavior.day" in doubt]
+    assert "rewrite the times" in doubt
+
+
+def test_types_that_are_no_text_are_left_out(folder, tmp_path):
+    n = range(100)
+    frame = {
+        "uid": pa.array([b"u%d" % (i % 9) for i in n]),
+        "sku": pa.array([float(i % 7) for i in n]),
+        "at": pa.array([datetime(2024, 4, 12, tzinfo=UTC)] * 100, pa.timestamp("us", "Asia/Shanghai")),
+        "took": pa.array([60] * 100, pa.duration("s")),
+        "more": pa.array([{"x": 1}] * 100),
+    }
+    pq.write_table(pa.table(frame), folder / "orders.parquet")
+    registration, proposal = guessed(folder, tmp_path)
+    assert registration.timezone == "Asia/Shanghai" and registration.events == ["purchase"]
+    assert "not used: took: is of type Duration" in proposal.text and "more: holds nested values" in proposal.text
+
+
+@pytest.mark.parametrize(
+    "values, events, target, impressions, doubt",
+    [
+        ({"view": 900, "click": 90}, ["view", "click"], "click", True, "is it written for every item"),
+        ({"view": 900, "buy": 90}, ["view", "buy"], "view", False, ""),
+        ({"点击": 9, "曝光": 90}, ["expr", "click"], "click", True, ""),
+        ({"fav": 5, "Order Completed": 5, "Removed From Cart": 9}, ["fav", "order_completed"], "fav", False, ""),
+        ({"4": 2, "1": 50}, ["event_1", "event_4"], "event_1", False, ""),
+        ({"impression": 5}, ["impression"], "TODO", True, ""),
+    ],
+)
+def test_funnels(values, events, target, impressions, doubt):
+    funnel = funnel_of(values)
+    assert [guess.value for guess in funnel.events] == events and funnel.target.value == target
+    assert funnel.impressions.value is impressions and funnel.impressions.doubt.startswith(doubt)
+    assert bool(funnel.impressions.doubt) == bool(doubt)
+    assert [guess.value for guess in funnel.against] == [value for value in values if "Removed" in value]
 
 
 def test_what_is_missing_is_said_and_the_draft_has_todos(folder, tmp_path, capsys):
