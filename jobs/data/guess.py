@@ -6,6 +6,7 @@ that the sample does not show. Free of Spark.
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import sys
@@ -50,9 +51,8 @@ class Proposal:
     def summary(self) -> list[str]:
         checks = [f"check {doubt}" for doubt in self.doubts]
         if self.missing:
-            return (
-                [f"missing: {what}" for what in self.missing] + checks + ["this draft does not load: fill in its TODOs"]
-            )
+            missing = [f"missing: {what}" for what in self.missing]
+            return [*missing, *checks, "this draft does not load: fill in its TODOs"]
         return [*self.trial, *checks, "a guess from samples: correct it before it is used"]
 
 
@@ -96,7 +96,7 @@ def _tables(folder: str) -> tuple[list[Table], dict[str, str]]:
     for source in sources:
         try:
             samples += [sample for sample in sampled(source) if sample.rows.width]
-        except (ValueError, OSError, EOFError, pa.ArrowException) as error:
+        except (ValueError, OSError, EOFError, csv.Error, pa.ArrowException, pl.exceptions.PolarsError) as error:
             left_out[source.file] = str(error).splitlines()[0]
     if not samples:
         told = "; ".join(f"{file}: {why}" for file, why in left_out.items())
@@ -117,9 +117,8 @@ def _guessed(tables: list[Table], log: Table, left_out: dict[str, str]) -> dict[
 
 def _tree(name: str, files: dict[str, FileGuess], left_out: dict[str, str]) -> dict[str, Any]:
     seen = f"the first {SAMPLE_BYTES >> 20} MB or {MAX_RECORDS:,} records of {SAMPLED_FILES} files an entry at most"
-    notes = Notes(
-        [f"Guessed from a sample ({seen}),", "so it may be wrong: see every line, those with CHECK above all."]
-    )
+    warning = "so it may be wrong: see every line, those with CHECK above all."
+    notes = Notes([f"Guessed from a sample ({seen}),", warning])
     tree: dict[str, Any] = {"notes": notes, "name": Guess(name)}
     log = files.get("behavior")
     event = log.event if log else None
@@ -161,8 +160,8 @@ def _one_day(entry: dict[str, Any], log: FileGuess) -> None:
 
 
 def _tried(tree: dict[str, Any], files: dict[str, FileGuess]) -> list[str]:
-    """Reads the samples by the proposal, as an import would; a line for each file. Where somewhat
-    more is refused than an import allows by default, the proposal allows it and says so."""
+    """Reads the samples by the proposal, as an import would; a line for each file. Where somewhat more is refused than
+    an import allows by default, the proposal allows it and says so."""
     try:
         registration = Registration.model_validate(values_of(tree))
     except ValidationError as error:
@@ -175,9 +174,8 @@ def _tried(tree: dict[str, Any], files: dict[str, FileGuess]) -> list[str]:
         n_broken = guess.table.sample.broken
         share = (len(refused) + n_broken) / max(1, rows.height + n_broken)
         worst = max(worst, share)
-        line = (
-            f"{kind}: {guess.table.file}: of {rows.height + n_broken:,} records sampled {1 - share:.1%} would be kept"
-        )
+        seen = f"{kind}: {guess.table.file}: of {rows.height + n_broken:,} records sampled"
+        line = f"{seen} {1 - share:.1%} would be kept"
         if len(refused):
             causes = refused.struct.unnest().group_by("column", "reason").len().sort("len", "column", descending=True)
             line += "; refused: " + ", ".join(f"{n:,} whose {c} {r}" for c, r, n in causes.head(3).rows())

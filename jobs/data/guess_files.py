@@ -49,7 +49,9 @@ def sources_of(folder: str) -> tuple[list[Source], dict[str, str]]:
             left_out[file.name] = reason
         else:
             groups.setdefault(_pattern(file.name), []).append(file)
-    return sources + [_source(pattern, files, names) for pattern, files in sorted(groups.items())], left_out
+    for pattern, files in sorted(groups.items()):
+        sources += _sources(pattern, files, names)
+    return sources, left_out
 
 
 def entry(file: str, kind: Format | None = None, **said: object) -> ItemFile:
@@ -82,16 +84,17 @@ def _pattern(name: str) -> str:
     return "/".join([*kept, *(["*"] if len(kept) < len(folders) else []), _NUMBERED.sub("*", last)])
 
 
-def _source(pattern: str, files: list[SourceFile], names: list[str]) -> Source:
+def _sources(pattern: str, files: list[SourceFile], names: list[str]) -> list[Source]:
+    """One entry for all, where a folder or a pattern stands for exactly them."""
     is_parquet = files[0].name.endswith(".parquet")
     base = "/".join(part for part in files[0].name.split("/")[:-1] if "=" not in part)
     inside = [name for name in names if name.startswith(f"{base}/") and not is_hidden(name)]
     if is_parquet and base and len(files) == len(inside) and (len(files) > 1 or files[0].partition):
-        return Source(base, files, "parquet")
+        return [Source(base, files, "parquet")]
     if len(files) == 1 and not files[0].partition:
-        return Source(files[0].name, files)
+        return [Source(files[0].name, files)]
     for star in ("*", "[0-9]*"):
         written = pattern.replace("*", star)
         if sum(fnmatchcase(name, written) for name in names) == len(files):
-            return Source(written, files)
-    return Source(joint_pattern([file.name for file in files], names) or files[0].name, files)
+            return [Source(written, files)]
+    return [Source(file.name, [file]) for file in files]

@@ -17,7 +17,7 @@ _MAX_FREE = 6  # headerless files with more columns than this that could be ids 
 
 @dataclass(frozen=True)
 class Keys:
-    """Columns of a behavior file. listed: the items are in the impression list, and this is they."""
+    """Columns of a behavior file (item_id: None where an impression list has the items), and the ids of its items."""
 
     user_id: Guess
     item_id: Guess | None

@@ -49,8 +49,8 @@ _MEASURED = ("event_time", "listing_time", "registration_time", "value")  # name
 _WORDS = {role: words.split() for role, words in ROLE_WORDS.items()}
 
 KIND_WORDS = {
-    "behavior": r"behav|bhv|event|action|interact|inter$|rating|review|transaction|order|purchase|click|view|log|train|"
-    r"sessions?$|行为|日志|订单|浏览|交互|交易",
+    "behavior": r"behav|bhv|event|action|interact|inter$|rating|review|transaction|order|purchase|click|view|train|"
+    r"(?<!cata)(?<!b)logs?(_|$)|sessions?$|行为|日志|订单|浏览|交互|交易",
     "item": r"item|product|goods|article|movie|news|sku|catalog|meta|video|book|song|track|商品|物品|内容",
     "user": r"user|customer|member|visitor|account|profile|用户|会员|客户",
 }

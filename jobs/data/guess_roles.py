@@ -93,13 +93,9 @@ def _take_time(guess: FileGuess, role: str) -> None:
     times = guess.table.columns[name].times
     has_name = rank(name, role) is not None
     is_folder = name in guess.table.sample.partition
-    why = (
-        "the folder's name tells the day"
-        if is_folder
-        else "its name and values"
-        if has_name
-        else "its values are times"
-    )
+    why = "its name and values" if has_name else "its values are times"
+    if is_folder:
+        why = "the folder's name tells the day"
     doubt = "" if has_name or not guess.table.sample.has_names else "only the values say so"
     guess.roles[role] = Guess(name, why, doubt)
     if times.format:

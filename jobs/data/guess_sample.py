@@ -113,7 +113,8 @@ def _read(source: Source, file: SourceFile) -> Sample:
     with opened(file) as stream:
         raw = stream.read(SAMPLE_BYTES)
         is_whole = not stream.read(1)
-    if b"\x00" in raw[:4096] and raw[:4096].count(0) < len(raw[:4096]) // 4:
+    is_utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff") or raw[:4096].count(0) > len(raw[:4096]) // 4
+    if b"\x00" in raw[:4096] and not is_utf16:
         raise ValueError("is neither text nor Parquet")
     text, encoding = decoded(raw, is_whole)
     if not text.strip():

@@ -14,6 +14,7 @@ import yaml
 from jobs.data.guess import propose
 from jobs.data.guess_columns import times_of
 from jobs.data.guess_dialect import decoded, dialect_of
+from jobs.data.guess_files import sources_of
 from jobs.data.guess_funnel import funnel_of
 from jobs.data.registration import load_registration
 from jobs.data.source_files import filesystem_of
@@ -281,6 +282,17 @@ def test_times_that_cannot_be_read_are_named(folder):
     assert "rewrite the times" in doubt
 
 
+def test_no_file_is_lost_where_no_pattern_fits(folder):
+    for name in ("a1.csv", "a2.csv", "a1b.csv"):
+        (folder / name).write_text(table("uid,item,event,ts", [(n % 9, n % 8, "click", NOON + n) for n in range(50)]))
+    (folder / "a.sqlite").write_bytes(b"x")
+    sources, left_out = sources_of(str(folder))
+    assert sorted(source.file for source in sources) == ["a1.csv", "a1b.csv", "a2.csv"] and list(left_out) == [
+        "a.sqlite"
+    ]
+    assert "file: 'a*.csv'  # 3 files, 150 records in all" in propose(str(folder)).text  # their headers are one
+
+
 def test_types_that_are_no_text_are_left_out(folder, tmp_path):
     n = range(100)
     frame = {
@@ -374,6 +386,7 @@ def test_numbers_and_words_are_no_times():
     [
         ("a,ü\n".encode(), "utf-8"),
         ("a,ü\n".encode("utf-16"), "utf-16"),
+        ("uid,item\nu1,i1\n".encode("utf-16-le"), "utf-16-le"),
         ("名称,类目\n服装,食品\n".encode("gb18030"), "gb18030"),
         ("café,naïve\nü,ö\n".encode("latin-1"), "latin-1"),
     ],
