@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from jobs.data.registered_files import Format, ItemFile
-from jobs.data.source_files import ImportRefused, SourceFile, is_hidden, listed
+from jobs.data.source_files import ImportRefused, SourceFile, listed
+from jobs.lib.files import files_under, is_hidden
 
 _UNREAD = {
     ".xlsx", ".xls", ".ods", ".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst", ".orc", ".avro", ".feather",
@@ -34,7 +35,7 @@ def sources_of(folder: str) -> tuple[list[Source], dict[str, str]]:
     Files whose names differ in numbers only are one entry, and so are those of a folder partitioned as `dt=…`.
     """
     folder = folder if "://" in folder else os.path.abspath(folder)
-    everything = listed(folder, entry("*"))
+    everything = files_under(folder, include_hidden=True)
     names = [file.name for file in everything]
     deltas = sorted({name.split("/_delta_log/")[0] for name in names if "/_delta_log/" in name})
     if any(name.startswith("_delta_log/") for name in names):

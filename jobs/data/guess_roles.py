@@ -32,7 +32,7 @@ class FileGuess:
     roles: dict[str, Guess] = field(default_factory=dict)
     categorical: list[Guess] = field(default_factory=list)
     numerical: list[Guess] = field(default_factory=list)
-    more: dict[str, Guess] = field(default_factory=dict)
+    more: dict[str, Guess | dict[str, Guess]] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
     event: EventGuess | None = None
 
@@ -51,6 +51,7 @@ def behavior_file(table: Table, event: EventGuess | None, keys: Keys) -> FileGue
     if keys.request_id is not None:
         guess.roles["request_id"] = keys.request_id
     _take_time(guess, "event_time")
+    _take_partition(guess)
     if event is not None and event.kind in ("column", "constant"):
         _take_shown(guess, keys.items)
     if event is not None and event.value:
@@ -100,6 +101,21 @@ def _take_time(guess: FileGuess, role: str) -> None:
     guess.roles[role] = Guess(name, why, doubt)
     if times.format:
         guess.more["time_format"] = as_guess(times)
+
+
+def _take_partition(guess: FileGuess) -> None:
+    """A folder's day, by which an import of a span of days leaves the other folders unread."""
+    for name in guess.table.sample.partition:
+        times = guess.table.columns[name].times if name in guess.table.columns else None
+        if times is None or not times.is_day:
+            continue
+        is_time = guess.roles.get("event_time", Guess("")).value == name
+        doubt = "" if is_time else "are its days those of the time zone above?"
+        entry = {"column": Guess(name, "the folder's name tells the day", doubt)}
+        if times.format:
+            entry["format"] = Guess("%Y-%m-%d" if times.format == "iso" else times.format)
+        guess.more["partition"] = entry
+        return
 
 
 def _take_shown(guess: FileGuess, items: frozenset[str]) -> None:
@@ -196,7 +212,7 @@ def _no_use(column: Column, table: Table) -> str:
     if re.search(_PERSONAL, normal(column.name)):
         return "may tell who a person is"
     if column.name in table.sample.partition:
-        return "the folder's part"
+        return "a folder's name"
     if column.is_odd_time:
         return f"looks like a time, in no format that recflow reads (as {next(iter(column.counts))})"
     if column.times is not None and (column.times.format != "unix_s" or rank(column.name, "event_time") is not None):

@@ -21,7 +21,7 @@ from jobs.data.source_files import filesystem_of
 from jobs.lib.cli import main
 from tests.data.imports import read
 from tests.data.test_real_data import DATA
-from tests.lib.stores import s3_server, store_url  # noqa: F401 (fixtures)
+from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 (fixtures)
 
 NOON = 1712894400  # 2024-04-12 04:00 UTC
 NOW = 1_800_000_000
@@ -173,6 +173,7 @@ def test_a_day_that_only_a_folder_tells(folder, tmp_path):
     registration, _ = guessed(folder, tmp_path)
     behavior = registration.files.behavior
     assert (behavior.file, behavior.kind, behavior.roles.event_time) == ("events", "parquet", "dt")
+    assert (behavior.partition.column, behavior.partition.format) == ("dt", "%Y-%m-%d")
     assert registration.events == ["view", "buy"] and registration.target == "view" and not behavior.impressions
 
 
@@ -290,7 +291,7 @@ def test_no_file_is_lost_where_no_pattern_fits(folder):
     assert sorted(source.file for source in sources) == ["a1.csv", "a1b.csv", "a2.csv"] and list(left_out) == [
         "a.sqlite"
     ]
-    assert "file: 'a*.csv'  # 3 files, 150 records in all" in propose(str(folder)).text  # their headers are one
+    assert "file: a*.csv  # 3 files, 150 records in all" in propose(str(folder)).text  # their headers are one
 
 
 def test_types_that_are_no_text_are_left_out(folder, tmp_path):
