@@ -21,7 +21,7 @@ _DAYS = ("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y",
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p")
 _FORMATS = (
     *[day + clock for day in _DAYS for clock in _CLOCKS],
-    "%Y%m%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %I:%M:%S %p",
+    "%Y-%m-%d %H:%M:%S UTC", "%Y%m%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %I:%M:%S %p",
 )  # fmt: skip
 _LIKE_A_DAY = r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b"
 _MICROSECONDS = r"1\d{15}$|1\d{18}$"
@@ -184,6 +184,8 @@ def _seconds(values: pl.Series, time_format: str) -> pl.Series:
 def _one_of(values: pl.Series, fits: list[str]) -> Times:
     """Of day-month and month-day, where all values can be both, the one with the shorter span: and it is a doubt."""
     is_day = not re.search("%[HI]", fits[0])
+    if fits[0].endswith("UTC"):
+        return Times(fits[0], f"as {values[0]}", "it holds only while `timezone` is UTC", zone="UTC")
     by_fields = {tuple(re.findall("%[dm]", f)): f for f in reversed(fits)}
     if len(by_fields) == 1:
         return Times(fits[0], f"as {values[0]}", is_day=is_day)

@@ -36,7 +36,8 @@ def _named_keys(table: Table, role: str) -> list[Column]:
         fit = rank(column.name, role)
         if fit is None and normal(column.name) in _PLAIN_IDS and kinds_of(table.file) == {role.removesuffix("_id")}:
             fit = 50
-        if fit is not None and column.filled and (column.is_id_like or len(column.counts) == 1):
+        is_fit = column.is_id_like or len(column.counts) == 1 or normal(column.name).endswith("id")
+        if fit is not None and column.filled and is_fit:
             found.append((fit, column.name))
     return [table.columns[name] for _, name in sorted(found)]
 

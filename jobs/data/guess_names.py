@@ -6,10 +6,10 @@ import re
 
 # In the order of preference: the first name that a file has is its column for the role.
 ROLE_WORDS = {
-    "user_id": "user_id uid user userid member_id member customer_id customer cust_id visitor_id visitor "
-    "visitorid buyer_id account_id reviewer_id client_id device_id cookie_id open_id imei viewer_id "
-    "用户id 用户编号 用户标识 用户 会员id 会员编号 会员号 会员 买家id 客户id 客户编号 "
-    "设备id",
+    "user_id": "user_id uid user userid username user_pseudo_id anonymous_id distinct_id profile_id "
+    "member_id member customer_id customer cust_id visitor_id visitor visitorid buyer_id account_id "
+    "reviewer_id client_id device_id cookie_id open_id imei viewer_id "
+    "用户id 用户编号 用户标识 用户 会员id 会员编号 会员号 会员 买家id 客户id 客户编号 设备id",
     "item_id": "item_id iid item itemid product_id product sku_id sku asin parent_asin goods_id goods spu_id "
     "spu article_id news_id video_id photo_id movie_id song_id track_id ad_id ad adgroup_id "
     "content_id doc_id book_id isbn business_id poi_id note_id feed_id post_id offer_id material_id "

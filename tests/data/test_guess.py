@@ -19,6 +19,7 @@ from jobs.data.guess_funnel import funnel_of
 from jobs.data.registration import load_registration
 from jobs.data.source_files import filesystem_of
 from jobs.lib.cli import main
+from jobs.lib.solution import load_solution
 from tests.data.imports import read
 from tests.data.test_real_data import DATA
 from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 (fixtures)
@@ -28,12 +29,13 @@ NOW = 1_800_000_000
 
 
 def guessed(folder, tmp_path):
-    """The registration, after each of its kinds was read: 95% of the rows or more are kept."""
+    """The registration, after each of its kinds was read: 95% of the rows or more are kept. Its solution holds."""
     proposal = propose(str(folder), "shop")
     assert not proposal.missing
     file = tmp_path / "guessed.yaml"
     file.write_text(proposal.text)
     registration = load_registration(file)
+    assert load_solution(file).target == registration.target
     for kind in registration.files.by_kind():
         tally, _, _ = read(folder, registration, kind, staging=tmp_path)
         assert tally.read and tally.kept >= 0.95 * tally.read, f"{kind}: {tally}"
@@ -281,6 +283,23 @@ def test_times_that_cannot_be_read_are_named(folder):
     (folder / "log.csv").write_text(table("user_id,item_id,event,time", rows))
     (doubt,) = [doubt for doubt in propose(str(folder)).doubts if "files.behavior.day" in doubt]
     assert "rewrite the times" in doubt
+
+
+def test_a_log_whose_times_say_utc(folder, tmp_path):
+    """REES46's shop: the reader takes `UTC` as a word, so the zone must not be changed later on."""
+    header = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
+    rows = []
+    for n in range(400):
+        at = datetime.fromtimestamp(NOON + 60 * n, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        event, code = ["view", "view", "cart", "remove_from_cart", "purchase"][n % 5], ["", "electronics.phone"][n % 2]
+        rows.append((at, event, n % 70, 2053013555631882655 + n % 9, code, f"b{n % 5}", n % 90 + 0.5, n % 60, f"s-{n}"))
+    (folder / "2019-Oct.csv").write_text(table(header, rows))
+    registration, proposal = guessed(folder, tmp_path)
+    behavior = registration.files.behavior
+    assert behavior.time_format == "%Y-%m-%d %H:%M:%S UTC" and registration.timezone == "UTC"
+    assert any("it holds only while `timezone` is UTC" in doubt for doubt in proposal.doubts)
+    assert (registration.events, behavior.event.ignored) == (["view", "cart", "purchase"], ["remove_from_cart"])
+    assert set(behavior.attributes("categorical")) == {"category_id", "brand"} and behavior.roles.value == "price"
 
 
 def test_no_file_is_lost_where_no_pattern_fits(folder):
