@@ -17,7 +17,8 @@ _UNREAD = {
     ".arrow", ".pkl", ".npy", ".npz", ".h5", ".pt", ".db", ".sqlite", ".png", ".jpg", ".jpeg", ".gif", ".pdf", ".mp4",
 }  # fmt: skip
 _DOCUMENTS = {".md", ".rst", ".html", ".yaml", ".yml", ".py", ".ipynb", ".sh", ".sql", ".doc", ".docx"}
-_NUMBERED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}|\d+")
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}"  # Spark puts one into names, another with each write
+_NUMBERED = re.compile(rf"{_UUID}|\d+")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _sources(pattern: str, files: list[SourceFile], names: list[str]) -> list[So
     inside = [name for name in names if name.startswith(f"{base}/") and not is_hidden(name)]
     if is_parquet and base and len(files) == len(inside) and (len(files) > 1 or files[0].partition):
         return [Source(base, files, "parquet")]
-    if len(files) == 1 and not files[0].partition:
+    if len(files) == 1 and not files[0].partition and not re.search(_UUID, files[0].name):
         return [Source(files[0].name, files)]
     for star in ("*", "[0-9]*"):
         written = pattern.replace("*", star)

@@ -37,7 +37,8 @@ class FileGuess:
     event: EventGuess | None = None
 
     def taken(self) -> set[str]:
-        return {guess.value for guess in self.roles.values()} | set(self.event.columns if self.event else [])
+        used = {guess.value for guess in self.roles.values()} | set(self.event.columns if self.event else [])
+        return used | {self.more["partition"]["column"].value} if "partition" in self.more else used
 
     def free(self) -> list[Column]:
         return [column for column in self.table.columns.values() if column.name not in self.taken()]

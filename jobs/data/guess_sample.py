@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import PurePosixPath
 
 import polars as pl
 import pyarrow as pa
@@ -84,7 +85,7 @@ def _some(files: list[SourceFile]) -> list[SourceFile]:
 
 def _shape(sample: Sample) -> tuple:
     said = tuple(sorted((key, guess.value) for key, guess in sample.said.items() if key != "columns"))
-    return said, sample.kind, sample.file.rsplit(".", 1)[-1], tuple(sorted(sample.rows.columns))
+    return said, sample.kind, PurePosixPath(sample.file).suffix, tuple(sorted(sample.rows.columns))
 
 
 def _are_alike(one: Sample, other: Sample) -> bool:

@@ -285,6 +285,19 @@ def test_times_that_cannot_be_read_are_named(folder):
     assert "rewrite the times" in doubt
 
 
+def test_a_table_of_a_warehouse_as_text(folder, tmp_path):
+    """Hive's: no header, ^A between columns, names without a suffix, the day in the folder's name only."""
+    for day in (10, 11, 12):
+        rows = [(f"u{n % 30}", f"i{n % 25}", ["show", "click"][n % 3 == 0], NOON + 86400 * day + n) for n in range(90)]
+        part = folder / "log" / f"dt=2024-04-{day}"
+        part.mkdir(parents=True)
+        (part / f"0000{day}_0").write_text(table("", rows, "\x01"))
+    registration, _ = guessed(folder, tmp_path)
+    behavior = registration.files.behavior
+    assert (behavior.file, behavior.delimiter, behavior.header) == ("log/*/*_*", "\x01", False)
+    assert behavior.columns == ["user_id", "item_id", "event", "event_time"] and behavior.partition is None
+
+
 def test_a_log_whose_times_say_utc(folder, tmp_path):
     """REES46's shop: the reader takes `UTC` as a word, so the zone must not be changed later on."""
     header = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
