@@ -49,7 +49,7 @@ def _json_lines(file: SourceFile, spec: File) -> Iterator[Chunk]:
             except (ValueError, RecursionError):
                 record = None
             if isinstance(record, dict):
-                flat = _flat(record, spec.tag_separator)
+                flat = flat_record(record, spec.tag_separator)
                 seen.update(flat)
                 records.append([*(flat.get(column) for column in used), number])
             elif line.strip():
@@ -63,12 +63,12 @@ def _json_lines(file: SourceFile, spec: File) -> Iterator[Chunk]:
             raise ImportRefused(f"{file.address}: no column {column!r}; there are: {', '.join(sorted(seen))}")
 
 
-def _flat(record: dict, separator: str, prefix: str = "") -> dict[str, str | None]:
+def flat_record(record: dict, separator: str, prefix: str = "") -> dict[str, str | None]:
     flat: dict[str, str | None] = {}
     for key, value in record.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            flat |= _flat(value, separator, f"{name}.")
+            flat |= flat_record(value, separator, f"{name}.")
         elif isinstance(value, list):
             flat[name] = separator.join(str(v) for v in value)
         elif isinstance(value, bool):
@@ -93,13 +93,13 @@ def _parquet(file: SourceFile, spec: File) -> Iterator[Chunk]:
             numbers = pl.int_range(line, line + batch.num_rows, eager=True, dtype=pl.Int64)
             rows = rows.with_columns(line=numbers).with_columns(**told)
             line += batch.num_rows
-            texts = [_as_text(column, rows.schema[column], spec.tag_separator).alias(column) for column in used]
+            texts = [as_text(column, rows.schema[column], spec.tag_separator).alias(column) for column in used]
             rows = rows.select(*texts, "line")
             are_text = [column for column in used if rows.schema[column] == pl.String]
             yield chunk(rows, [], "utf-8", are_text, are_text)
 
 
-def _as_text(column: str, dtype: pl.DataType, separator: str) -> pl.Expr:
+def as_text(column: str, dtype: pl.DataType, separator: str) -> pl.Expr:
     """A typed column as text; days and times keep their type. A whole number of a float column is written as one: a
     column of ids becomes float where one is missing."""
     value = pl.col(column)

@@ -15,7 +15,7 @@ from jobs.lib.input_tables import Day, DayColumn
 from jobs.lib.times import check_time_format
 from jobs.lib.yaml_model import Strict
 
-_ROLE_NAMES = (
+ROLE_NAMES = (
     "ds", "request_id", "user_id", "item_id", "event", "event_time", "value", "scene",
     "author", "title", "registration_time", "listing_time", "tags",
 )  # fmt: skip
@@ -140,7 +140,7 @@ class File(Strict):
         for name in own:
             if name != column_name(name):
                 raise ValueError(f"{name!r} cannot name a column; {column_name(name)!r} can")
-            if name in _ROLE_NAMES or own.count(name) > 1:
+            if name in ROLE_NAMES or own.count(name) > 1:
                 raise ValueError(
                     f"the column name {name!r} is taken: rename it, as in categorical: {{other_name: column}}"
                 )

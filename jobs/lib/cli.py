@@ -74,6 +74,12 @@ def _flow(arguments: argparse.Namespace) -> None:
     run_flow(load_solution(arguments.solution), _days(arguments))
 
 
+def _register(arguments: argparse.Namespace) -> int:
+    from jobs.data.guess import register
+
+    return register(arguments.guess, arguments.name_of_data, arguments.out)
+
+
 def _import(arguments: argparse.Namespace) -> None:
     from jobs.data.import_files import import_folder
 
@@ -177,6 +183,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("node", help="a node, table or job name")
     add_arguments(run.add_argument_group("demo data (create_data only)"))
     command("flow", _flow, "Run every node of the flow, day by day, in this process.", "days", "solution")
+    registered = command("register", _register, "Propose a registration from the files of a folder, to be corrected.")
+    registered.add_argument(
+        "--guess", required=True, metavar="FOLDER", help="the folder or s3:// prefix with the files"
+    )
+    registered.add_argument("--name", dest="name_of_data", help="of the data set (default: the folder's)")
+    registered.add_argument("--out", help="a new file for the registration (default: it is printed)")
     imported = command("import", _import, "Import a folder of files, or tables, described by a registration.")
     imported.add_argument("--from", dest="from_ds", help="only behaviors from this ds (needs --to)")
     imported.add_argument("--to", dest="to_ds", help="only behaviors up to this ds")

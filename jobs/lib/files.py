@@ -59,7 +59,7 @@ def files_under(address: str, include_hidden: bool = False) -> list[SourceFile]:
     selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
     scheme = address[: address.index("://") + 3] if "://" in address else ""
     found = [i for i in filesystem.get_file_info(selector) if i.type == pafs.FileType.File]
-    kept = [i for i in found if include_hidden or not _is_hidden(i.path.removeprefix(path))]
+    kept = [i for i in found if include_hidden or not is_hidden(i.path.removeprefix(path))]
     return [_file(f"{scheme}{i.path}", i, path) for i in sorted(kept, key=lambda i: i.path)]
 
 
@@ -120,7 +120,7 @@ def _adds(address: str) -> list[dict] | None:
         raise RecflowError(f"{address}: cannot be read: {error}") from None
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
     return any(part[:1] in ("_", ".") and "=" not in part for part in path.strip("/").split("/"))
 
 
