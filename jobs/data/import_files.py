@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.data.import_assemble import Written, assemble
 from jobs.data.import_report import ImportReport, refusals_of, report_of
-from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, Written, assemble, stage
+from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, stage
 from jobs.data.registration import Registration, load_registration
 from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed, within
 from jobs.data.split_files import pieces_of
+from jobs.lib import quality
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
 from jobs.lib.partitions import table_path
@@ -54,6 +56,7 @@ def import_folder(
     days = (day_number(span[0]), day_number(span[1])) if span else None
     work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
     _remove(staging)
+    quality.warm_up()
     written: list[Written] = []
     try:
         return _imported(work, files, written)
@@ -96,7 +99,9 @@ def _spread(tasks: list) -> list:
 
     if not tasks:
         return []
-    return spark().sparkContext.parallelize(tasks, len(tasks)).flatMap(lambda task: list(task())).collect()
+    context = spark().sparkContext
+    slices = min(len(tasks), 8 * context.defaultParallelism)  # a task that starts for each small day costs more than it
+    return context.parallelize(tasks, slices).flatMap(lambda task: list(task())).collect()
 
 
 def _assemble(
@@ -189,7 +194,7 @@ def _commit(registration: Registration, kind: str, written: list[Written], days:
     from jobs.lib.tables import adopt_files
 
     table, address = registration.table(kind), table_path(registration.table(kind))
-    files = [DataFile(w.path, w.path[3:11], w.bytes, w.rows) for w in written if w.rows]
+    files = [DataFile(w.path, w.path[3:11], w.bytes, w.rows, w.content) for w in written if w.rows]
     if not files and kind == QUARANTINE:
         schema = _quarantine_schema()
     else:

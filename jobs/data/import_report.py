@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.data.import_stage import Tally, Written
+from jobs.data.import_assemble import Written
+from jobs.data.import_stage import Tally
 from jobs.data.registration import Registration
 
 

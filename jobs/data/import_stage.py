@@ -1,28 +1,23 @@
-"""The two halves of an import as tasks that Spark spreads over its workers.
+"""The first half of an import, as tasks that Spark spreads over its workers.
 
-`stage` reads one file and leaves its rows in the staging folder, a block per day. `assemble` takes the blocks of one
-day, drops exact duplicates and writes the day's Parquet file into the table's folder, where no reader sees it before
-the commit. A file is read block by block, and a day beyond MAX_ROWS_AT_ONCE is assembled in several passes over its
-blocks, so a task holds a bounded part of the data.
+`stage` reads one file, block by block, and leaves its rows in the staging folder, a block per table and day. The second
+half is in import_assemble.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from jobs.data.import_rows import behavior_rows, events_of, snapshot_rows
+from jobs.data.import_rows import behavior_rows, snapshot_rows
 from jobs.data.read_files import chunks_of
 from jobs.data.registration import Registration
 from jobs.data.source_files import SourceFile, filesystem_of
 
 FLUSH_BYTES = 192 << 20
-MAX_ROWS_AT_ONCE = 4_000_000
 UNDATED = -1  # the day of snapshots, and of rows whose time cannot be read
 QUARANTINE = "quarantine"
 _EXAMPLES = 3
@@ -58,19 +53,6 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Written:
-    """One Parquet file of a table. path: relative to the table's folder."""
-
-    table: str
-    path: str
-    bytes: int
-    rows: int
-    kept: int
-    duplicates: int
-    repeated_ids: int
-
-
-@dataclass(frozen=True)
 class Import:
     """What every task needs to know. names: of the files of each kind, in their order. days: only behaviors of these
     days since 1970, from the first to the last (None: all)."""
@@ -89,7 +71,7 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
     the order of the import."""
     spec, zone = work.spec(kind), work.registration.timezone
     not_after = work.registration.last_moment or file.modified + _DAY_SEC
-    tally, staged = Tally(kind, file.name), _Staged(f"{work.staging}/{kind}-{number:05d}-{file.start}")
+    tally, staged = Tally(kind, file.name), Staged(f"{work.staging}/{kind}-{number:05d}-{file.start}")
     for chunk in chunks_of(file, spec):
         if kind == "behavior":
             rows = behavior_rows(chunk.rows, work.registration, not_after)
@@ -132,7 +114,7 @@ def _count(tally: Tally, refused: pl.DataFrame) -> None:
         known += [(e["line"], e["value"]) for e in row["first"]][: _EXAMPLES - len(known)]
 
 
-class _Staged:
+class Staged:
     """Rows held until there are enough of them, then written as one Arrow file with a block per table and day."""
 
     def __init__(self, stem: str) -> None:
@@ -169,81 +151,3 @@ class _Staged:
                 (batch,) = frame.combine_chunks().to_batches()
                 out.write_batch(batch)
                 yield Block(table, day, batch.num_rows, address, index)
-
-
-def assemble(
-    work: Import, kind: str, ds: str, table_address: str, stem: str, blocks: list[Block]
-) -> Iterator[Written | Block]:
-    """Write one day of a table from its blocks. Yields Written, and the Blocks of rows whose id another row has."""
-    buckets = math.ceil(sum(block.rows for block in blocks) / MAX_ROWS_AT_ONCE)
-    staged = _Staged(f"{work.staging}/again-{kind}-{ds}")
-    for bucket in range(buckets):
-        rows = _rows_of(blocks, bucket, buckets, _identity(work, kind))
-        distinct = rows if kind == QUARANTINE else _distinct(rows)
-        kept = distinct
-        if kind in ("item", "user"):
-            key = f"{kind}_id"
-            values = [c for c in distinct.columns if c not in (key, "file", "line")]
-            kept = distinct.sort(key, *values, nulls_last=True)  # by content: the order of reading must not decide
-            kept = kept.unique(key, keep="first", maintain_order=True)
-            again = distinct.join(kept.select("file", "line"), on=["file", "line"], how="anti")
-            staged.add(QUARANTINE, _repeated(work, again, kind))
-        made = events_of(kept, work.spec(kind)) if kind == "behavior" else kept
-        made = made.drop([c for c in ("file", "line") if kind != QUARANTINE and c in made.columns])
-        path = f"ds={ds}/{stem}-{bucket:03d}.parquet"
-        size = _write_parquet(made, f"{table_address}/{path}") if made.height else 0
-        counts = (made.height, kept.height, rows.height - distinct.height, distinct.height - kept.height)
-        yield Written(kind, path, size, *counts)
-    yield from staged.flushed(0)
-
-
-def _identity(work: Import, kind: str) -> list[str] | None:
-    """Columns whose values decide the bucket: equal rows, and rows of one id, must meet."""
-    return [f"{kind}_id"] if kind in ("item", "user") else None
-
-
-def _rows_of(blocks: list[Block], bucket: int, buckets: int, identity: list[str] | None) -> pl.DataFrame:
-    parts = []
-    for block in blocks:
-        filesystem, path = filesystem_of(block.address)
-        with filesystem.open_input_file(path) as source, pa.ipc.open_file(source) as staged:
-            rows = pl.DataFrame(pl.from_arrow(staged.get_batch(block.index)))
-        if buckets > 1:
-            columns = identity or [c for c in rows.columns if c not in ("file", "line")]
-            rows = rows.filter(rows.select(columns).hash_rows(seed=0) % buckets == bucket)
-        parts.append(rows)
-    rows = pl.concat(parts)
-    return rows.sort("file", "line") if "line" in rows.columns else rows
-
-
-def _distinct(rows: pl.DataFrame) -> pl.DataFrame:
-    values = [c for c in rows.columns if c not in ("file", "line")]
-    hashes = rows.select(values).hash_rows()
-    if hashes.n_unique() == rows.height:  # the usual case; equal hashes alone prove nothing
-        return rows
-    return rows.unique(values, keep="first", maintain_order=True)
-
-
-def _repeated(work: Import, again: pl.DataFrame, kind: str) -> pl.DataFrame:
-    files = dict(enumerate(work.names[kind]))
-    key = f"{kind}_id"
-    return again.select(
-        source=pl.lit(kind),
-        file=pl.col("file").replace_strict(files, return_dtype=pl.String),
-        line="line",
-        column=pl.lit(getattr(work.spec(kind).roles, key)),
-        reason=pl.lit("is there in another row"),
-        value=pl.col(key).str.slice(0, 60),
-        day=pl.lit(UNDATED, pl.Int32),
-    )
-
-
-def _write_parquet(rows: pl.DataFrame, address: str) -> int:
-    filesystem, path = filesystem_of(address)
-    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-    arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    plain = [pa.field(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in arrow.schema]
-    pq.write_table(
-        arrow.cast(pa.schema(plain)), path, filesystem=filesystem, compression="zstd", row_group_size=1 << 20
-    )
-    return filesystem.get_file_info(path).size

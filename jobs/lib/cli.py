@@ -75,7 +75,7 @@ def _flow(arguments: argparse.Namespace) -> None:
 
 
 def _register(arguments: argparse.Namespace) -> int:
-    from jobs.data.guess import register
+    from jobs.register.guess import register
 
     return register(arguments.guess, arguments.name_of_data, arguments.out)
 

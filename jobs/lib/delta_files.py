@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataFile:
-    """path: relative to the table's folder, in the folder of its ds."""
+    """path: relative to the table's folder, in the folder of its ds. content: a hash of its rows that is the same in
+    any order, and adds up over files."""
 
     path: str
     ds: str
     bytes: int
     rows: int
+    content: int
 
 
 def replace_days(address: str, days: list[str], files: list[DataFile], schema: pa.Schema) -> None:

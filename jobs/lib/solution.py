@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -19,74 +19,8 @@ from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
 from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
+from jobs.lib.solution_params import Features, Name, Publish, Ranking, RecallParams
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-
-
-class Preference(Strict):
-    """The user's own most frequent item attributes, counted over one window."""
-
-    event: str | None = None  # default: the target
-    window: int = Field(15, ge=1, le=60)
-    top: int = Field(10, ge=1, le=100)
-
-
-class Features(Strict):
-    windows: list[Annotated[int, Field(ge=1, le=60)]] = Field([3, 7, 15], min_length=1)
-    events: list[str] = []  # default: every event
-    value_events: list[str] = []  # default: the target, where the table has a value column
-    smoothing: float = Field(10.0, gt=0)
-    preference: Preference = Preference()
-
-
-class RecallParams(Strict):
-    """One line under `recalls:`. Job files add their own parameters; `source` names another line as input."""
-
-    name: Name
-    job: Name
-    source: Name | None = None
-
-    @property
-    def events_named(self) -> list[str]:
-        """Events that the line refers to; each must be declared."""
-        return []
-
-    @property
-    def module(self) -> Any:
-        """The job file: its CONTRACT is the kind of table it makes, its SOURCE_CONTRACT the kind it needs as source."""
-        return importlib.import_module(f"jobs.recall.{self.job}")
-
-
-class Ranking(Strict):
-    training_days: int = Field(14, ge=3, le=400)
-    validation_days: int = Field(1, ge=1)
-    test_days: int = Field(1, ge=1)
-    target: str | None = None  # default: is_<target>
-    negatives_per_positive: int = Field(4, ge=1, le=100)
-    min_positives: int = Field(100, ge=1)
-    max_train_rows: int = Field(5_000_000, ge=1000)
-    seed: int = 7
-    threads: int = Field(2, ge=1)
-    rounds: int = Field(400, ge=1)
-    early_stopping_rounds: int = Field(30, ge=1)
-    params: dict[str, float | int | str] = {}
-    exclude_suspicious_users: bool = False  # from the training rows; what judges a model keeps them
-
-    @model_validator(mode="after")
-    def _days_leave_something_to_train_on(self) -> Ranking:
-        if self.validation_days + self.test_days >= self.training_days:
-            raise ValueError("validation_days + test_days must be below training_days")
-        return self
-
-
-class Publish(Strict):
-    candidates: int = Field(500, ge=1, le=10_000)
-    top_n: int = Field(20, ge=1, le=1000)
-    active_days: int = Field(30, ge=1, le=400)
-    exclude_seen: bool = True
-    seen_days: int = Field(30, ge=1, le=400)
-    fallback: Name | None = "hot_fallback"
 
 
 @dataclass(frozen=True)

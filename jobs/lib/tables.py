@@ -104,7 +104,8 @@ def adopt_files(files: list[DataFile], schema: pa.Schema, table: str, days: list
     promised = load_contract(contract)
     staged = conform(_rows_of(files, schema, table), promised, table)
     adopt = partial(replace_days, table_path(table), days, files, schema)
-    return _replace(staged, table, days, promised, lambda counts: adopt())
+    content = {ds: sum(file.content for file in files if file.ds == ds) for ds in days}
+    return _replace(staged, table, days, promised, lambda counts: adopt(), content)
 
 
 def _rows_of(files: list[DataFile], schema: pa.Schema, table: str) -> DataFrame:
@@ -117,12 +118,17 @@ def _rows_of(files: list[DataFile], schema: pa.Schema, table: str) -> DataFrame:
 
 
 def _replace(
-    staged: DataFrame, table: str, days: list[str], promised: Contract, commit: Callable[[dict[str, int]], None]
+    staged: DataFrame,
+    table: str,
+    days: list[str],
+    promised: Contract,
+    commit: Callable[[dict[str, int]], None],
+    content: dict[str, int] | None = None,
 ) -> dict[str, int]:
     """Measure and judge the staged rows, commit them, and record what was written."""
     if partitions.present_days(table):
         refuse_incompatible(table, promised, _column_types(table), dict(staged.dtypes), table_path(table))
-    measured = figures(staged, promised, days, related=lambda name: read_present(name, days))
+    measured = figures(staged, promised, days, lambda name: read_present(name, days), content)
     results = quality.judge(table, promised, measured, quality.written_before(table, promised, days))
     quality.keep(table, table, promised, measured, results)
     quality.refuse_blocked(table, results)

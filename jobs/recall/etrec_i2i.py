@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from jobs.lib import tables
-from jobs.lib.solution import Node, RecallParams, Solution
+from jobs.lib.solution import Node, Solution
+from jobs.lib.solution_params import RecallParams
 from jobs.recall import inputs
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from jobs.lib import tables
 from jobs.lib.columns import rank_within
 from jobs.lib.errors import SolutionError
 from jobs.lib.roles import local_time
-from jobs.lib.solution import Node, RecallParams, Solution
+from jobs.lib.solution import Node, Solution
+from jobs.lib.solution_params import RecallParams
 from jobs.lib.spark import F
 from jobs.recall import inputs
 from jobs.recall.formula import check_formula, event_aggregates, to_sql

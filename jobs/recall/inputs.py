@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from jobs.lib import roles, tables
 from jobs.lib.days import window
-from jobs.lib.solution import RecallParams, Solution
+from jobs.lib.solution import Solution
+from jobs.lib.solution_params import RecallParams
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:

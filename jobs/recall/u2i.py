@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from jobs.lib import tables
-from jobs.lib.solution import Name, Node, RecallParams, Solution
+from jobs.lib.solution import Node, Solution
+from jobs.lib.solution_params import Name, RecallParams
 from jobs.lib.spark import F
 from jobs.recall import inputs
 from jobs.recall.triggers import triggers

@@ -6,7 +6,8 @@ import copy
 
 import polars as pl
 
-from jobs.data.import_stage import Block, Import, Tally, Written, assemble, stage
+from jobs.data.import_assemble import Written, assemble
+from jobs.data.import_stage import Block, Import, Tally, stage
 from jobs.data.registration import Registration
 from jobs.data.source_files import listed
 

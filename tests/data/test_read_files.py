@@ -255,12 +255,12 @@ def test_a_span_of_days_leaves_the_others(tmp_path):
 
 
 def test_days_are_assembled_in_passes_when_they_are_large(tmp_path, monkeypatch):
-    import jobs.data.import_stage as import_stage
+    import jobs.data.import_assemble as import_assemble
 
     lines = "".join(f"u{n % 50},i{n % 7},view,{1712930000 + n % 60},,\n" for n in range(300))
     (tmp_path / "log.csv").write_text(HEADER + lines)
     whole, (one,) = events(tmp_path, registration())
-    monkeypatch.setattr(import_stage, "MAX_ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(import_assemble, "MAX_ROWS_AT_ONCE", 64)
     parts, several = events(tmp_path, registration())
     assert len(several) == 5 and sum(w.duplicates for w in several) == one.duplicates
     assert parts.sort(pl.all()).equals(whole.sort(pl.all()))

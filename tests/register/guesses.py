@@ -1,8 +1,8 @@
 """What tests of guessed registrations share."""
 
-from jobs.data.guess import propose
 from jobs.data.registration import load_registration
 from jobs.lib.solution import load_solution
+from jobs.register.guess import propose
 from tests.data.imports import read
 
 NOON = 1712894400  # 2024-04-12 04:00 UTC

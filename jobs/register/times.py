@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from zoneinfo import available_timezones
 
-from jobs.data.guess_columns import Table
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_names import rank
+from jobs.register.columns import Table
+from jobs.register.dialect import Guess
+from jobs.register.names import rank
 
 
 def time_column(table: Table, role: str = "event_time") -> str | None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.data.registration import load_registration
-from tests.data.guesses import NOON, guessed, table
 from tests.data.test_real_data import DATA
+from tests.register.guesses import NOON, guessed, table
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.data.guess_dialect import MAX_RECORDS, Guess, decoded, dialect_of
-from jobs.data.guess_files import Source, entry, joint_pattern
 from jobs.data.read_files import as_text, flat_record
 from jobs.data.registered_files import Format
 from jobs.data.source_files import SourceFile, filesystem_of, opened
+from jobs.register.dialect import MAX_RECORDS, Guess, decoded, dialect_of
+from jobs.register.files import Source, entry, joint_pattern
 
 SAMPLE_BYTES = 2 << 20
 SAMPLED_FILES = 3

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jobs.data.guess_columns import Column, Table
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_events import EventGuess, constant_event, events_of
-from jobs.data.guess_names import kinds_of, normal, rank
-from jobs.data.guess_times import time_column
+from jobs.register.columns import Column, Table
+from jobs.register.dialect import Guess
+from jobs.register.events import EventGuess, constant_event, events_of
+from jobs.register.names import kinds_of, normal, rank
+from jobs.register.times import time_column
 
 _PLAIN_IDS = ("id", "code", "no", "key", "编号", "编码")
 _MAX_FREE = 6  # headerless files with more columns than this that could be ids are not told apart by position

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.data.guess_names import role_names
+from jobs.register.names import role_names
 
 DELIMITERS = {"\t": "a tab", ",": "a comma", "|": "a bar", ";": "a semicolon", "\x01": "Hive's ^A", " ": "a space"}
 MAX_RECORDS = 20_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from jobs.data.guess_columns import SEPARATORS, Column, Table, as_guess, separator_of
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_events import EventGuess, is_outcome, with_shown
-from jobs.data.guess_kinds import Keys, Snapshot
-from jobs.data.guess_names import normal, rank
-from jobs.data.guess_times import time_column
 from jobs.data.registered_files import column_name
+from jobs.register.columns import SEPARATORS, Column, Table, as_guess, separator_of
+from jobs.register.dialect import Guess
+from jobs.register.events import EventGuess, is_outcome, with_shown
+from jobs.register.kinds import Keys, Snapshot
+from jobs.register.names import normal, rank
+from jobs.register.times import time_column
 
 _CODES = (
     r"(^|_)(id|code|type|cate|category|level|gender|sex|class|status|flag|zip|city|region|brand|is|has|no)(_|$)|"

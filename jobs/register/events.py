@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jobs.data.guess_columns import Column, Table
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_funnel import FILE_EVENTS, funnel_of, is_against, stage
-from jobs.data.guess_names import normal, rank
+from jobs.register.columns import Column, Table
+from jobs.register.dialect import Guess
+from jobs.register.funnel import FILE_EVENTS, funnel_of, is_against, stage
+from jobs.register.names import normal, rank
 
 _MAX_EVENTS = 50
 IMPRESSION_TOKENS = r"\S+-[01](\s+\S+-[01])*"

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_names import ENGLISH
-from jobs.data.guess_roles import FileGuess
 from jobs.data.registered_files import ROLE_NAMES, column_name
+from jobs.register.dialect import Guess
+from jobs.register.names import ENGLISH
+from jobs.register.roles import FileGuess
 
 
 class Notes(list):

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import polars as pl
 
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_names import rank
-from jobs.data.guess_sample import Sample
 from jobs.data.values import unix_seconds
+from jobs.register.dialect import Guess
+from jobs.register.names import rank
+from jobs.register.sample import Sample
 
 _TIMES_TRIED = 2000
 _DAY_SEC = 86_400

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from jobs.data.guess import propose
 from jobs.data.source_files import filesystem_of
 from jobs.lib.cli import main
-from tests.data.guesses import NOON, guessed, table
+from jobs.register.guess import propose
 from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 (fixtures)
+from tests.register.guesses import NOON, guessed, table
 
 
 def test_a_day_that_only_a_folder_tells(folder, tmp_path):

@@ -3,12 +3,12 @@
 import polars as pl
 import pytest
 
-from jobs.data.guess import propose
-from jobs.data.guess_columns import times_of
-from jobs.data.guess_dialect import decoded, dialect_of
-from jobs.data.guess_files import sources_of
-from jobs.data.guess_funnel import funnel_of
-from tests.data.guesses import NOON, table
+from jobs.register.columns import times_of
+from jobs.register.dialect import decoded, dialect_of
+from jobs.register.files import sources_of
+from jobs.register.funnel import funnel_of
+from jobs.register.guess import propose
+from tests.register.guesses import NOON, table
 
 NOW = 1_800_000_000
 

@@ -17,21 +17,21 @@ import polars as pl
 import pyarrow as pa
 from pydantic import ValidationError
 
-from jobs.data.guess_columns import Table, table_of
-from jobs.data.guess_dialect import MAX_RECORDS, Guess
-from jobs.data.guess_draft import Notes, file_tree, guesses_of, rendered, values_of
-from jobs.data.guess_files import sources_of
-from jobs.data.guess_kinds import behavior_of, event_of, keys_of, snapshots_of
-from jobs.data.guess_names import normal
-from jobs.data.guess_roles import FileGuess, behavior_file, snapshot_file
-from jobs.data.guess_sample import SAMPLE_BYTES, SAMPLED_FILES, merged, sampled
-from jobs.data.guess_times import zone_of
 from jobs.data.import_rows import behavior_rows, snapshot_rows
 from jobs.data.registered_files import column_name
 from jobs.data.registration import Registration
 from jobs.data.source_files import ImportRefused
 from jobs.lib.errors import RecflowError
 from jobs.lib.yaml_model import problem_lines
+from jobs.register.columns import Table, table_of
+from jobs.register.dialect import MAX_RECORDS, Guess
+from jobs.register.draft import Notes, file_tree, guesses_of, rendered, values_of
+from jobs.register.files import sources_of
+from jobs.register.kinds import behavior_of, event_of, keys_of, snapshots_of
+from jobs.register.names import normal
+from jobs.register.roles import FileGuess, behavior_file, snapshot_file
+from jobs.register.sample import SAMPLE_BYTES, SAMPLED_FILES, merged, sampled
+from jobs.register.times import zone_of
 
 _DAY_SEC = 86_400
 _MOST_REFUSED = 0.3  # with more the guess is likely wrong, and an import had better fail

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jobs.data.guess_dialect import Guess
-from jobs.data.guess_names import normal
 from jobs.data.registered_files import column_name
+from jobs.register.dialect import Guess
+from jobs.register.names import normal
 
 # The funnel, in order. Names are compared without case, spaces and underscores.
 STAGES = {
