@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 from jobs.lib import partitions
 from jobs.lib.days import add_days
+from jobs.lib.object_store import open_store
 from jobs.lib.retention import kept_days
 from jobs.lib.session import spark
+from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
 from jobs.ranking.models import newest_model
 
@@ -44,8 +46,9 @@ class Cleaned:
 
 def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
     """Every table of the solution that recflow writes, as of `as_of(solution, ds)`."""
-    last, cleaned = as_of(solution, ds), []
-    for table, days in kept_days(solution).items():
+    last, cleaned, kept = as_of(solution, ds), [], kept_days(solution)
+    _remove_results(add_days(last, 1 - max(days for days in kept.values() if days is not None)))
+    for table, days in kept.items():
         if not partitions.is_owned(table):
             continue  # another system's, or never written
         removed = () if days is None else _remove(table, add_days(last, 1 - days), _always_kept(table, solution, last))
@@ -53,6 +56,14 @@ def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
             cleaned.append(Cleaned(table, removed, _joined(table)))
             _vacuum(table)
     return cleaned
+
+
+def _remove_results(first_kept: str) -> None:
+    """What was judged on days that no table holds any more, and its Data Docs."""
+    store = open_store(settings().warehouse_root)
+    for key in [*store.list("_quality/"), *store.list("_data_docs/")]:
+        if key.split("/")[1] < first_kept:
+            store.delete(key)
 
 
 def as_of(solution: Solution, ds: str) -> str:

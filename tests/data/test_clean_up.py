@@ -48,6 +48,8 @@ def test_old_days_go_and_kept_days_stay_byte_by_byte(solution, filled):
     assert cleaned.removed == tuple(filled[:5])
     assert partitions.present_days(TABLE) == filled[5:]
     assert {ds: partitions.record(TABLE, ds) for ds in filled[5:]} == records
+    judged = Path(partitions.table_path(TABLE)).parent / "_quality"
+    assert sorted(day.name for day in judged.iterdir() if any(day.rglob("*.json"))) == filled[5:]
     live = {ds for (ds,) in read_days(TABLE, filled[5:]).select("ds").collect()}
     assert live == set(filled[5:]) == {part["ds"] for part in partitions.delta_table(TABLE).partitions()}
     kept = {path: content for path, content in files().items() if path[3:11] >= filled[5]}
