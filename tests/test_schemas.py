@@ -26,6 +26,7 @@ EVENT = {"request_id": "r", "user_id": "1", "item_id": "1", "event": "click", "e
 GOOD = {
     "actions_daily": {"user_id": "1", "item_id": "1", "event": "click", "cnt": 1, "value_micros": 0, "last_time": 1},
     "candidates": LISTED | {"user_id": "a", "sources": SOURCES},
+    "diagnostics": {"area": "head", "subject": "user", "measure": "missing_share", "value": 0.5, "n": 1},
     "evaluation": {"subject": "ranking", "measure": "auc", "k": 0, "value": None, "n": 0},
     "imported_behavior": EVENT,
     "imported_item": {"item_id": "1"},
@@ -55,6 +56,7 @@ GOOD = {
     "recall_i2i": LISTED | {"trigger_item_id": "a"},
     "recall_u2i": LISTED | {"user_id": "a"},
     "recommendations": LISTED | {"user_id": "a", "sources": SOURCES, "scored_by": "recall"},
+    "suspicious_users": {"user_id": "1", "reason": "burst", "figure": 12.0},
     "user_features": {"user_id": "1", "user__history_days": 1.0},
 }  # fmt: skip
 
@@ -65,6 +67,7 @@ BAD = {
     "actions_daily": {"counts_are_positive": [{"cnt": 0}]},
     "candidates": RANKS
     | {"score_is_positive_and_finite": [{"score": 0.0}, {"score": NAN}], "says_where_from": [{"sources": []}]},
+    "diagnostics": {"known_area": [{"area": "tail"}], "shares_are_shares": [{"value": 1.5}]},
     "input_behavior": {
         "events_are_of_the_day": [{"is_of_the_day": False}],
         "events_are_declared": [{"event": "share"}],
@@ -97,6 +100,7 @@ BAD = {
     "recall_i2i": SCORES | {"no_self_pairs": [{"item_id": "a"}]},
     "recall_u2i": SCORES,
     "recommendations": RANKS | {"says_where_from": [{"sources": []}]},
+    "suspicious_users": {"known_reason": [{"reason": "odd"}], "figure_is_positive": [{"figure": -1.0}]},
     "user_features": {"history_is_counted": [{"user__history_days": 0.0}]},
 }
 
