@@ -23,7 +23,6 @@ from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, st
 from jobs.data.registration import Registration, load_registration
 from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed, within
 from jobs.data.split_files import pieces_of
-from jobs.lib import quality
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
 from jobs.lib.partitions import table_path
@@ -56,7 +55,6 @@ def import_folder(
     days = (day_number(span[0]), day_number(span[1])) if span else None
     work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
     _remove(staging)
-    quality.warm_up()
     written: list[Written] = []
     try:
         return _imported(work, files, written)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from jobs.lib import partitions, quality_results
@@ -145,11 +143,6 @@ def suite_of(name: str, checks: Iterable[tuple[str, str, Mapping[str, Bounds], d
                 )
             )
     return suite
-
-
-def warm_up() -> None:
-    """Load Great Expectations, which takes seconds, while Spark's workers are busy."""
-    threading.Thread(target=import_module, args=("great_expectations",), daemon=True).start()
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from jobs.lib.errors import SettingError
@@ -28,6 +30,8 @@ def spark() -> SparkSession:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
+    # Whoever has a session writes, and what is written is judged: that library takes seconds to load, meanwhile.
+    threading.Thread(target=import_module, args=("great_expectations",), daemon=True).start()
     config = settings()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark's tasks are the threads
