@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,19 @@ def write_data_docs(scenario: str, ds: str, judged: list[dict[str, Any]]) -> str
         _build(Path(site), ds, judged)
         for file in sorted(Path(site).rglob("*.html")):
             key = f"{folder(scenario, ds)}/{file.relative_to(site).as_posix()}"
-            store.put(key, file.read_bytes())
+            is_index = file.parent == Path(site) and file.name == "index.html"
+            store.put(key, _with_plain_list(file, site) if is_index else file.read_bytes())
             before.discard(key)
     for key in before:
         store.delete(key)
     return store.url(f"{folder(scenario, ds)}/index.html")
+
+
+def _with_plain_list(index: Path, site: str) -> bytes:
+    """The index with a list of its pages: its own is drawn by scripts from public addresses, which not everybody has."""
+    pages = sorted(file.relative_to(site).as_posix() for file in Path(site).glob("validations/**/*.html"))
+    links = "".join(f'<li><a href="{escape(page)}">{escape(page.split("/")[1])}</a></li>' for page in pages)
+    return index.read_bytes().replace(b"</body>", f"<ul>{links}</ul></body>".encode(), 1)
 
 
 def _build(site: Path, ds: str, judged: list[dict[str, Any]]) -> None:

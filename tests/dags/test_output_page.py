@@ -47,6 +47,10 @@ def test_checks_are_shown_with_their_levels_also_of_a_write_that_was_blocked(cli
 
 def test_the_data_docs_of_the_day_are_linked_and_served(client):
     open_store(settings().warehouse_root).put("_data_docs/20261121/home_page/index.html", b"<h1>Docs</h1>")
+    page = "20261121/home_page/validations/home_page_hot__recall_hot/20261121/T/figures.html"
+    open_store(settings().warehouse_root).put(f"_data_docs/{page}", b"<h1>Hot</h1>")
+    assert f'<a href="../data_docs/{page}">home_page_hot__recall_hot</a>' in client.get("/home_page_hot/20261121").text
+    assert page not in client.get("/home_page_other/20261121").text
     link = "data_docs/20261121/home_page/index.html"
     assert f'href="../{link}"' in client.get("/home_page_hot/20261121").text
     served = client.get(f"/{link}")

@@ -77,6 +77,7 @@ def test_blocked_and_written_tables_are_collected_and_the_site_is_built(write):
     assert f"{DS}/home_page/index.html" in site.list()
     (page,) = [key for key in site.list() if "/validations/home_page_recommendations__listed/" in key]
     assert "one_per_item" in site.get(page).decode()
+    assert f'<a href="{page.removeprefix(f"{DS}/home_page/")}">' in site.get(f"{DS}/home_page/index.html").decode()
 
     before, pages = partitions.record("home_page_quality_result", DS), site.list()
     main([DS], solution(), None)

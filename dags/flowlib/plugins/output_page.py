@@ -61,7 +61,7 @@ def partition(table: Name, ds: Ds) -> str:
     else:
         facts = _table([{"": key, " ": value} for key, value in record.items() if key not in ("checks", "histograms")])
     address = f"<p>{html.escape(partitions.table_path(table))}</p>"
-    checks = f"<h3>Checks</h3>{_checks(table, ds)}<p>{_data_docs_links(ds)}</p>"
+    checks = f"<h3>Checks</h3>{_checks(table, ds)}<p>{_data_docs_links(table, ds)}</p>"
     return _page(f"{table} ds={ds}", f"{address}{facts}{checks}<h3>First rows</h3>{_first_rows(table, ds)}")
 
 
@@ -94,10 +94,14 @@ def _checks(table: str, ds: str) -> str:
     return _table(rows)
 
 
-def _data_docs_links(ds: str) -> str:
+def _data_docs_links(table: str, ds: str) -> str:
+    """Of every scenario its index, and the pages about this table."""
     keys = open_store(f"{settings().warehouse_root}/_data_docs").list(f"{ds}/")
     sites = [html.escape(key) for key in keys if key.count("/") == 2 and key.endswith("/index.html")]
-    return " ".join(f'<a href="../data_docs/{site}">Data Docs: {site.split("/")[1]}</a>' for site in sites)
+    links = [f'<a href="../data_docs/{site}">Data Docs: {site.split("/")[1]}</a>' for site in sites]
+    for page in (html.escape(key) for key in keys if f"/validations/{table}__" in key):
+        links.append(f'<a href="../data_docs/{page}">{page.split("/")[3]}</a>')
+    return " · ".join(links)
 
 
 def _published(scenario: str, ds: str) -> str:
