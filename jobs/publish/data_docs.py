@@ -41,7 +41,7 @@ def write_data_docs(scenario: str, ds: str, judged: list[dict[str, Any]]) -> str
 
 
 def _with_plain_list(index: Path, site: str) -> bytes:
-    """The index with a list of its pages: its own is drawn by scripts from public addresses, which not all can reach."""
+    """The index with a list of its pages: its own is drawn by scripts from public addresses, out of reach for many."""
     pages = sorted(file.relative_to(site).as_posix() for file in Path(site).glob("validations/**/*.html"))
     links = "".join(f'<li><a href="{escape(page)}">{escape(page.split("/")[1])}</a></li>' for page in pages)
     return index.read_bytes().replace(b"</body>", f"<ul>{links}</ul></body>".encode(), 1)
