@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.data.import_assemble import Written, assemble
-from jobs.data.import_report import ImportReport, refusals_of, report_of
+from jobs.data.import_report import ImportReport, refuse_bad, report_of
 from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Tally, stage
 from jobs.data.registration import Registration, load_registration
 from jobs.data.source_files import ImportRefused, SourceFile, filesystem_of, listed, within
 from jobs.data.split_files import pieces_of
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
-from jobs.lib.partitions import table_path
+from jobs.lib.errors import RecflowError
+from jobs.lib.partitions import present_days, table_path
 from jobs.lib.settings import settings
 from jobs.lib.spark import F
 
@@ -78,17 +80,20 @@ def _imported(work: Import, files: dict[str, list[SourceFile]], written: list[Wr
     blocks = [found for found in done if isinstance(found, Block)]
     tallies = {kind: [t for t in done if isinstance(t, Tally) and t.kind == kind] for kind in files}
     for kind in files:
-        _refuse_bad(registration, kind, tallies[kind])
+        refuse_bad(registration, kind, tallies[kind])
     days = _days(work, blocks)
     again = _assemble(work, [kind for kind in files if kind != "behavior"], blocks, days, written)
+    for kind in files:
+        refuse_bad(registration, kind, tallies[kind], sum(w.repeated_ids for w in written if w.table == kind))
     _assemble(work, ["behavior"], blocks, days, written)
     _assemble(work, [QUARANTINE], [*blocks, *again], days, written)
     unknown = {kind: _unknown_ids(registration, kind, written) for kind in files if kind != "behavior"}
+    everything = list(written)
     # Behaviors last: a reader that sees a day's events finds the snapshots there.
     for kind in (QUARANTINE, "item", "user", "behavior"):
         if kind in files or kind == QUARANTINE:
-            _commit(registration, kind, [w for w in written if w.table == kind], _days_of(registration, kind, days))
-    return [report_of(registration, k, tallies[k], written, _days_of(registration, k, days), unknown) for k in files]
+            _commit(registration, kind, written, _days_of(registration, kind, days))
+    return [report_of(registration, k, tallies[k], everything, _days_of(registration, k, days), unknown) for k in files]
 
 
 def _spread(tasks: list) -> list:
@@ -99,7 +104,19 @@ def _spread(tasks: list) -> list:
         return []
     context = spark().sparkContext
     slices = min(len(tasks), 8 * context.defaultParallelism)  # a task that starts for each small day costs more than it
-    return context.parallelize(tasks, slices).flatMap(lambda task: list(task())).collect()
+    done = context.parallelize(tasks, slices).flatMap(_results).collect()
+    if errors := [found for found in done if isinstance(found, RecflowError)]:
+        raise errors[0]
+    return done
+
+
+def _results(task: Callable) -> list:
+    """What is wrong with a file is a result too: as a failed Spark task it would reach the user as a stack of
+    traces."""
+    try:
+        return list(task())
+    except RecflowError as error:
+        return [ImportRefused(str(error))]
 
 
 def _assemble(
@@ -139,7 +156,8 @@ def _days_of(registration: Registration, kind: str, days: list[str]) -> list[str
 
 
 def _days(work: Import, blocks: list[Block]) -> list[str]:
-    """Every day from the first event to the last: a day without events is an empty partition, not a missing one."""
+    """The days with events, and those between them that were never written: these are empty partitions, not missing
+    ones. A day that was is left alone where the files do not tell of it: one late event must not empty a month."""
     if work.days:
         return [from_day_number(n) for n in range(work.days[0], work.days[1] + 1)]
     present = sorted({block.day for block in blocks if block.table == "behavior"})
@@ -150,26 +168,9 @@ def _days(work: Import, blocks: list[Block]) -> list[str]:
             f"{work.registration.files.behavior.file}: events from ds={first} to ds={last} span {span:,} days, "
             f"more than {MAX_DAYS:,}: is the time format right?"
         )
-    return day_range(first, last)
-
-
-def _refuse_bad(registration: Registration, kind: str, tallies: list[Tally]) -> None:
-    """Raises ImportRefused when nothing of a kind can be kept, or more is bad than the registration allows."""
-    file = registration.files.by_kind()[kind].file
-    read, kept = sum(t.read for t in tallies), sum(t.kept for t in tallies)
-    refusals = refusals_of(tallies)
-    why = "; ".join(map(str, refusals)) or "it has no rows"
-    if not kept:
-        outside = sum(t.outside for t in tallies)
-        why = f"{outside:,} rows are of other days" if outside and not refusals else why
-        raise ImportRefused(f"{file}: nothing to import: {read:,} rows read, none kept: {why}")
-    share = (read - kept) / read
-    if share > registration.max_quarantined:
-        limit = registration.max_quarantined
-        raise ImportRefused(
-            f"{file}: {read - kept:,} of {read:,} rows ({share:.1%}) cannot be kept, max_quarantined allows {limit:.1%}"
-            f"; nothing was written: {why}"
-        )
+    known = set(present_days(work.registration.table("behavior")))
+    told = {from_day_number(day) for day in present}
+    return [ds for ds in day_range(first, last) if ds in told or ds not in known]
 
 
 def _unknown_ids(registration: Registration, kind: str, written: list[Written]) -> tuple[int, int]:
@@ -189,16 +190,25 @@ def _read(registration: Registration, kind: str, written: list[Written]) -> Data
 
 
 def _commit(registration: Registration, kind: str, written: list[Written], days: list[str]) -> None:
+    """Commit one table and take its files out of `written`: from then on they are not ours to remove."""
     from jobs.lib.tables import adopt_files
 
     table, address = registration.table(kind), table_path(registration.table(kind))
-    files = [DataFile(w.path, w.path[3:11], w.bytes, w.rows, w.content) for w in written if w.rows]
+    files = [DataFile(w.path, w.path[3:11], w.bytes, w.rows, w.content) for w in written if w.table == kind and w.rows]
     if not files and kind == QUARANTINE:
         schema = _quarantine_schema()
     else:
         filesystem, path = filesystem_of(f"{address}/{files[0].path}")
         schema = pq.read_schema(path, filesystem=filesystem).remove_metadata()
-    adopt_files(files, schema.append(pa.field("ds", pa.string())), table, days, _contract(kind))
+    others = [w for w in written if w.table != kind]
+    try:
+        adopt_files(files, schema.append(pa.field("ds", pa.string())), table, days, _contract(kind))
+    except RecflowError:
+        raise  # refused, and so before the commit
+    except BaseException:
+        written[:] = others  # perhaps committed: what is dead after all goes with the next clean-up
+        raise
+    written[:] = others
 
 
 def _contract(kind: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jobs.data.import_assemble import Written
 from jobs.data.import_stage import Tally
 from jobs.data.registration import Registration
+from jobs.data.source_files import ImportRefused
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,27 @@ def report_of(
         days=(days[0], days[-1]),
         notes=tuple(notes),
     )
+
+
+def refuse_bad(registration: Registration, kind: str, tallies: list[Tally], repeated: int = 0) -> None:
+    """Raises ImportRefused when nothing of a kind can be kept, or more is bad than the registration allows.
+
+    A record that swallowed the lines after it (a quote that is not closed) counts as that many. repeated: rows whose id
+    another row has.
+    """
+    file, lost = registration.files.by_kind()[kind].file, sum(t.swallowed for t in tallies)
+    read, kept = sum(t.read for t in tallies) + lost, sum(t.kept for t in tallies) - repeated
+    refusals = refusals_of(tallies)
+    told = [*map(str, refusals), *([f"{repeated:,} × the id of another row"] if repeated else [])]
+    why = "; ".join(told) or "it has no rows"
+    if not kept:
+        outside = sum(t.outside for t in tallies)
+        why = f"{outside:,} rows are of other days" if outside and not refusals else why
+        raise ImportRefused(f"{file}: nothing to import: {read:,} rows read, none kept: {why}")
+    share = (read - kept) / read
+    if share > registration.max_quarantined:
+        limit = registration.max_quarantined
+        raise ImportRefused(
+            f"{file}: {read - kept:,} of {read:,} rows ({share:.1%}) cannot be kept, max_quarantined allows {limit:.1%}"
+            f"; nothing was written: {why}"
+        )

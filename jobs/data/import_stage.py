@@ -41,13 +41,15 @@ class Block:
 
 @dataclass
 class Tally:
-    """What became of the records of one file. reasons: (column, reason) -> rows, and the first (line, value)."""
+    """What became of the records of one file. swallowed: lines that stand within a record that was refused. reasons:
+    (column, reason) -> rows, and the first (line, value)."""
 
     kind: str
     file: str
     read: int = 0
     kept: int = 0
     outside: int = 0
+    swallowed: int = 0
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: dict[tuple[str, str], list[tuple[int, str | None]]] = field(default_factory=dict)
 
@@ -83,6 +85,7 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
         refused = _refused(rows, chunk.broken, kind, file.name)
         rows = rows.filter(pl.col("refusal").is_null()).drop("refusal")
         tally.kept += rows.height
+        tally.swallowed += chunk.swallowed
         tally.read += rows.height + refused.height
         _count(tally, refused)
         staged.add(kind, rows.with_columns(file=pl.lit(number, pl.Int32)))

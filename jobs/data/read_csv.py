@@ -58,12 +58,13 @@ def csv_chunks(file: SourceFile, spec: File) -> Iterator[Chunk]:
         lines, told = numbering.lines(batch, broken, bool(spec.quote))
         broken.clear()
         rows, suspects, padded = _texts(batch, used, spec.encoding)
+        torn = [column for column in spec.key_columns() if b"\n" in _bytes(batch.column(used[column]))]
         keep = ~_is_blank(batch)
         if spec.header and lines.len() and lines[0] == 1:
             keep[0] = False
         rows = rows.with_columns(line=lines)
         rows = rows if keep.all() else rows.filter(keep)
-        yield chunk(rows, _told(told, len(columns)), spec.encoding, suspects, padded)
+        yield chunk(rows, _told(told, len(columns)), spec.encoding, suspects, padded, torn)
     if numbering.ends_in_a_line_break and _ends_open(file, spec):
         told = f"a quote opened on line {lines[-1]:,} is not closed"
         raise ImportRefused(f"{file.address}: {told}, so all that follows would be one value")
@@ -84,7 +85,8 @@ class _Numbering:
         """The line of each row of the batch, and of the rows that were skipped among them."""
         inner = _line_breaks(batch) if has_quotes else None
         n = batch.num_rows + len(skipped)
-        self.ends_in_a_line_break = bool(inner and inner[-1])
+        last = batch.column(batch.num_columns - 1)[-1].as_py() if inner and inner[-1] else None
+        self.ends_in_a_line_break = b"\n" in (last or b"")
         if not skipped and inner is None:
             lines = pl.int_range(self.line, self.line + n, eager=True)
             self.record, self.line = self.record + n, self.line + n
@@ -142,9 +144,8 @@ def _told(rows: list[tuple[int, pacsv.InvalidRow]], n_columns: int) -> list[Brok
     for line, row in rows:
         inside = row.text.count("\n")
         quote = f", over {inside + 1} lines: is a quote not closed?" if inside else ""
-        told.append(
-            Broken(line, f"has {row.actual_columns} columns, the file {n_columns}{quote}", row.text[:SHOWN_LENGTH])
-        )
+        reason = f"has {row.actual_columns} columns, the file {n_columns}{quote}"
+        told.append(Broken(line, reason, row.text[:SHOWN_LENGTH], inside))
     return told
 
 

@@ -46,6 +46,8 @@ def _json_lines(file: SourceFile, spec: File) -> Iterator[Chunk]:
         for number, line in block:
             try:
                 record = json.loads(line.lstrip(b"\xef\xbb\xbf"), parse_int=str, parse_float=str, parse_constant=str)
+                if b"\\ud" in line.lower():  # half of a pair of surrogates is no text
+                    json.dumps(record, ensure_ascii=False).encode()
             except (ValueError, RecursionError):
                 record = None
             if isinstance(record, dict):

@@ -155,6 +155,11 @@ class File(Strict):
         """{role: column of the file} for the roles that one column plays."""
         return {role: column for role, column in self.roles if isinstance(column, str)}
 
+    def key_columns(self) -> list[str]:
+        """The columns of ids and times, none of which spans lines."""
+        roles = ("request_id", "user_id", "item_id", "event_time", "registration_time", "listing_time")
+        return [column for role, column in self.single_roles().items() if role in roles]
+
     def used_columns(self) -> list[str]:
         """The columns of the file that are imported."""
         attributes = [*self.attributes("categorical").values(), *self.attributes("numerical").values()]
@@ -183,6 +188,9 @@ class BehaviorFile(File):
         if self.event.rating and self.event.exposure is None and self.impressions:
             raise ValueError("impressions: ratings without `exposure` are positives only, so it must be false")
         return self
+
+    def key_columns(self) -> list[str]:
+        return [*super().key_columns(), *([self.event.column] if self.event.column else [])]
 
     def used_columns(self) -> list[str]:
         return list(dict.fromkeys([*super().used_columns(), *self.event.columns()]))

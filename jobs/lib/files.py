@@ -80,19 +80,18 @@ def delta_files(address: str) -> list[SourceFile] | None:
     ]
 
 
-def delta_range(address: str, column: str) -> tuple[Any, Any]:
-    """Least and greatest value of a column by the statistics of the files; (None, None) where they are not all
-    there."""
+Ranges = list[tuple[Any, Any]]
+
+
+def delta_ranges(address: str, column: str) -> Ranges:
+    """Least and greatest value of a column in each file, by the log; (None, None) where it has no statistics."""
     adds = _adds(address) or []
-    lows, highs = ([(add.get(side) or {}).get(column) for add in adds] for side in ("min", "max"))
-    return (None, None) if not adds or None in lows or None in highs else (min(lows), max(highs))
+    return [tuple((add.get(side) or {}).get(column) for side in ("min", "max")) for add in adds]
 
 
-def parquet_range(files: list[SourceFile], column: str) -> tuple[Any, Any]:
-    """Least and greatest value of a column by the statistics in the files' footers."""
-    ranges = [_footer_range(file.address, file.modified, column) for file in files]
-    lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
-    return (None, None) if not ranges or None in lows else (min(lows), max(highs))
+def parquet_ranges(files: list[SourceFile], column: str) -> Ranges:
+    """Least and greatest value of a column in each file, by the statistics in its footer; (None, None) without."""
+    return [_footer_range(file.address, file.modified, column) for file in files]
 
 
 @cache

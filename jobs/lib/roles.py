@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.lib.errors import ContractError
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.solution import Solution
 from jobs.lib.sources import unix_seconds
@@ -22,9 +23,9 @@ def raw_events(behavior: DataFrame, solution: Solution) -> DataFrame:
     roles = solution.tables.behavior.roles
     return behavior.select(
         "ds",
-        _string(roles.request_id).alias("request_id"),
-        _string(roles.user_id).alias("user_id"),
-        _string(roles.item_id).alias("item_id"),
+        _id(behavior, roles.request_id).alias("request_id"),
+        _id(behavior, roles.user_id).alias("user_id"),
+        _id(behavior, roles.item_id).alias("item_id"),
         _string(roles.event).alias("event"),
         _time(behavior, roles.event_time, solution.tables.behavior).alias("event_time"),
         _double(roles.value).alias("value"),
@@ -52,9 +53,9 @@ def items(snapshot: DataFrame, solution: Solution) -> DataFrame:
     roles = config.roles
     return snapshot.select(
         *_ds(snapshot),
-        _string(roles.item_id).alias("item_id"),
+        _id(snapshot, roles.item_id).alias("item_id"),
         _string(roles.title).alias("title"),
-        _string(roles.author).alias("author"),
+        _id(snapshot, roles.author).alias("author"),
         _time(snapshot, roles.listing_time, config).alias("listing_time"),
         _string(roles.tags).alias("tags"),
         *_attributes(config, {"title", "author", "listing_time", "tags"}),
@@ -67,7 +68,7 @@ def users(snapshot: DataFrame, solution: Solution) -> DataFrame:
     roles = config.roles
     return snapshot.select(
         *_ds(snapshot),
-        _string(roles.user_id).alias("user_id"),
+        _id(snapshot, roles.user_id).alias("user_id"),
         _time(snapshot, roles.registration_time, config).alias("registration_time"),
         _string(roles.tags).alias("tags"),
         *_attributes(config, {"registration_time", "tags"}),
@@ -105,6 +106,20 @@ def _required(config: TableConfig | None) -> TableConfig:
 
 def _string(column: str | None) -> Column:
     return F.col(column).cast("string") if column else F.lit(None).cast("string")
+
+
+def _id(rows: DataFrame, column: str | None) -> Column:
+    """An id as STRING. A whole number of a fractional column is written as one: a column of ids becomes fractional
+    where one is missing. Raises ContractError for a nested column."""
+    if column is None:
+        return F.lit(None).cast("string")
+    dtype, value = dict(rows.dtypes)[column], F.col(column)
+    if dtype.startswith(("array", "struct", "map", "binary")):
+        raise ContractError(f"column {column} is {dtype}: an id is text or a number")
+    if dtype in ("double", "float") or dtype.startswith("decimal"):
+        whole = F.when((value == F.floor(value)) & (F.abs(value) < F.lit(2**53)), value).cast("bigint").cast("string")
+        return F.coalesce(whole, value.cast("string"))
+    return value.cast("string")
 
 
 def _time(rows: DataFrame, column: str | None, config: TableConfig) -> Column:

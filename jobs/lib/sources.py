@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.lib import files
 from jobs.lib.days import add_days, day_range, first_moment, to_date
-from jobs.lib.errors import MissingPartition, RecflowError
+from jobs.lib.errors import ContractError, MissingPartition, RecflowError
 from jobs.lib.input_tables import DayColumn, Source, TableConfig
 from jobs.lib.spark import F
 
@@ -48,8 +48,7 @@ def present_days(config: TableConfig) -> list[str]:
         raise RecflowError(
             f"{config.table}: year, month and day can tell the day of a table that is partitioned by them"
         )
-    first, last = (ds_of(source.day, {columns[0]: value}) for value in _range(config, told, columns[0]))
-    return day_range(first, last) if first and last else []
+    return _days_of_column(config, told, columns[0])
 
 
 def read_days(config: TableConfig, days: list[str]) -> DataFrame:
@@ -58,6 +57,7 @@ def read_days(config: TableConfig, days: list[str]) -> DataFrame:
 
     source = config.source
     rows = spark().read.format(source.format).load(_address(source.path))
+    _refuse_missing(config, rows.columns)
     if source.day is None and config.snapshot == "once":
         return rows.withColumn("ds", F.lit(days[0]))
     if source.day is not None:
@@ -106,21 +106,51 @@ def _rows_of_days(rows: DataFrame, day: DayColumn, days: list[str]) -> DataFrame
     return rows.withColumn("ds", F.element_at(F.create_map(*literals), F.col(column)))
 
 
+def _days_of_column(config: TableConfig, told: list[files.SourceFile], column: str) -> list[str]:
+    """Days of a table that is not partitioned by its date column: those between least and greatest of a file."""
+    day, found = config.source.day, set()
+    for low, high in _ranges(config, told, column):
+        if isinstance(low, str) and not _sorts(day.format):
+            raise RecflowError(
+                f"{config.table}: {column} as {day.format} does not sort, so which days are there cannot be told: "
+                "partition the table by it, or use a DATE column"
+            )
+        first, last = (ds_of(day, {column: value}) for value in (low, high))
+        found |= set(day_range(first, last)) if first and last else set()
+    return sorted(found)
+
+
+def _sorts(time_format: str) -> bool:
+    parts = [time_format.find(part) for part in ("%Y", "%m", "%d")]
+    return -1 not in parts and parts == sorted(parts)
+
+
 def _days_of_time(config: TableConfig, told: list[files.SourceFile]) -> list[str]:
     """Days of an undated log: from its first event to the day before its last one's, or to `through`."""
-    low, high = _range(config, told, config.roles.event_time)
-    first, newest = (_local_day(value, config.source) for value in (low, high))
+    ranges = _ranges(config, told, config.roles.event_time)
+    first = _local_day(min(low for low, _ in ranges), config)
+    newest = _local_day(max(high for _, high in ranges), config)
     last = max(add_days(newest, -1), min(newest, config.source.through or ""))
     return day_range(first, last) if first <= last else []
 
 
-def _local_day(value: Any, source: Source) -> str:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        value = datetime.fromtimestamp(float(value) / (1000 if source.time_format == "unix_ms" else 1), UTC)
-    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return moment.astimezone(ZoneInfo(source.timezone)).strftime("%Y%m%d")
+def _local_day(value: Any, config: TableConfig) -> str:
+    """Raises RecflowError for what is no time from 1971 to 2099: such a row would make up days."""
+    source, moment = config.source, value
+    try:
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        if not isinstance(moment, datetime):
+            moment = datetime.fromtimestamp(float(moment) / (1000 if source.time_format == "unix_ms" else 1), UTC)
+        local = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(ZoneInfo(source.timezone))
+    except (ValueError, OverflowError, OSError):
+        local = None
+    if local is None or not 1971 <= local.year <= 2099:
+        raise RecflowError(
+            f"{config.table}: {config.roles.event_time} holds {value!r}, which as {source.time_format} is no time from "
+            "1971 to 2099, so which days are there cannot be told"
+        )
+    return local.strftime("%Y%m%d")
 
 
 def _files(config: TableConfig) -> list[files.SourceFile]:
@@ -145,14 +175,23 @@ def _is_done(source: Source, file: files.SourceFile, everything: list[files.Sour
     return any(f.name == f"{folder}/{source.done_file}".lstrip("/") for f in everything)
 
 
-def _range(config: TableConfig, told: list[files.SourceFile], column: str) -> tuple[Any, Any]:
+def _ranges(config: TableConfig, told: list[files.SourceFile], column: str) -> files.Ranges:
     delta = config.source.format == "delta"
-    low, high = files.delta_range(config.source.path, column) if delta else files.parquet_range(told, column)
-    if low is None:
+    ranges = files.delta_ranges(config.source.path, column) if delta else files.parquet_ranges(told, column)
+    if any(low is None or high is None for low, high in ranges):
         raise RecflowError(
-            f"{config.table}: which days are there cannot be told: {column} has no statistics in its files"
+            f"{config.table}: which days are there cannot be told: {column} has no statistics, or is not there"
         )
-    return low, high
+    return ranges
+
+
+def _refuse_missing(config: TableConfig, columns: list[str]) -> None:
+    """Raises ContractError naming a column that plays a role and that the table lacks."""
+    roles = config.roles.model_dump(exclude_none=True)
+    played = [c for value in roles.values() for c in (value if isinstance(value, list) else [value])]
+    for column in [*played, *(_columns(config.source.day) if config.source.day else [])]:
+        if column not in columns:
+            raise ContractError(f"{config.table}: no column {column!r}; there are: {', '.join(columns)}")
 
 
 def _address(path: str) -> str:

@@ -170,6 +170,53 @@ def test_a_snapshot_serves_the_days_from_its_own_until_it_is_too_old(spark, ware
     }
 
 
+def test_a_late_event_empties_no_day_that_was_written(spark, warehouse, folder):
+    day = 86_400
+    lines = [GOOD.replace("1712937599", str(1712937599 + n * day)) for n in range(4)]
+    (folder / "log.csv").write_text(HEADER + "".join(lines[:2]))
+    import_folder(registration(), folder)
+    (folder / "log.csv").write_text(HEADER + lines[0].replace("u1", "late") + lines[3])
+    import_folder(registration(), folder)
+    rows = {ds: record("shop_behavior", ds)["rows"] for ds in present_days("shop_behavior")}
+    assert rows == {"20240412": 1, "20240413": 1, "20240414": 0, "20240415": 1}
+
+
+def test_lines_that_a_quote_swallows_count_as_lost(spark, warehouse, folder):
+    rows = [GOOD.replace("u1", f"u{n}") for n in range(100)]
+    (folder / "log.csv").write_text(HEADER + "".join(rows[:50]) + '"u,a,view,1712937599,,\n' + "".join(rows[50:]))
+    with pytest.raises(ImportRefused, match=r"log.csv: 51 of 101 rows \(50.5%\) cannot be kept, .* a quote not closed"):
+        import_folder(registration(), folder)
+
+
+def test_too_many_rows_of_one_id_stop_the_import(spark, warehouse, folder):
+    (folder / "log.csv").write_text(HEADER + GOOD)
+    (folder / "items.csv").write_text("sku,price\n" + "".join(f"{n % 10},{n}\n" for n in range(100)))
+    with pytest.raises(ImportRefused, match=r"items.csv: 90 of 100 rows .* 90 × the id of another row"):
+        import_folder(registration(item=ITEMS), folder)
+    assert present_days("shop_behavior") == []
+
+
+def test_an_import_that_is_stopped_after_a_commit_leaves_every_table_readable(spark, warehouse, folder, monkeypatch):
+    import jobs.data.import_files as import_files
+
+    (folder / "log.csv").write_text(HEADER + GOOD)
+    (folder / "items.csv").write_text("sku,price\na,1\n")
+    import_folder(registration(item=ITEMS), folder)
+    commit = import_files._commit
+
+    def stopped_at_behavior(registration, kind, written, days):
+        if kind == "behavior":
+            raise KeyboardInterrupt
+        commit(registration, kind, written, days)
+
+    monkeypatch.setattr(import_files, "_commit", stopped_at_behavior)
+    (folder / "items.csv").write_text("sku,price\na,2\n")
+    with pytest.raises(KeyboardInterrupt):
+        import_folder(registration(item=ITEMS), folder)
+    assert plain(read_days("shop_item", ["20240411"]), "item_id", "price") == [("a", 2.0)]
+    assert plain(read_days("shop_behavior", ["20240412"]), "user_id") == [("u1",)]
+
+
 def test_events_are_the_same_whatever_the_order_of_the_rows(spark, warehouse, folder):
     lines = [f"u{n},a,view,{1712937599 - n},,\n" for n in range(9)]
     contents = []

@@ -1,4 +1,7 @@
+import pytest
+
 from jobs.lib import roles
+from jobs.lib.errors import ContractError
 from jobs.lib.solution import load_solution
 
 DAY = "20261121"
@@ -65,3 +68,13 @@ def test_local_time_is_that_of_the_solution_and_not_of_the_machine(spark):
         F.date_format(roles.local_time(F.lit(midnight_in_shanghai), load_solution()), "yyyyMMdd HH:mm").alias("t")
     )
     assert shown.first()["t"] == "20261121 00:00"
+
+
+def test_ids_of_a_fractional_column_are_written_as_whole_numbers(spark):
+    from pyspark.sql import functions as F
+
+    rows = spark.createDataFrame([(7.0, "7"), (7.5, "x")], "d double, s string").withColumn("n", F.array("s"))
+    ids = rows.select(roles._id(rows, "d").alias("d"), roles._id(rows, "s").alias("s"))
+    assert [tuple(row) for row in ids.collect()] == [("7", "7"), ("7.5", "x")]
+    with pytest.raises(ContractError, match="column n is array<string>: an id is text or a number"):
+        roles._id(rows, "n")

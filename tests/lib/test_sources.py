@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.lib import partitions
-from jobs.lib.errors import MissingPartition, RecflowError
+from jobs.lib.errors import ContractError, MissingPartition, RecflowError
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.tables import read_days, read_snapshot, read_snapshots
 
@@ -128,10 +128,38 @@ def test_what_is_not_there_is_told(spark, warehouse, tmp_path):
     with pytest.raises(MissingPartition, match="dw_events: there is no parquet table at .*/dw"):
         partitions.present_days(config(tmp_path / "dw", format="parquet"))
     deltalake.write_deltalake(tmp_path / "dw", log().drop(["at"]))
-    with pytest.raises(RecflowError, match="dw_events: which days are there cannot be told: at has no statistics"):
+    with pytest.raises(RecflowError, match="dw_events: which days are there cannot be told: at has no"):
         partitions.present_days(config(tmp_path / "dw"))
 
 
 def test_a_corrupt_day_is_no_day(spark, warehouse, tmp_path):
     deltalake.write_deltalake(tmp_path / "dw", log(dt=["20240412", "oops", None]), partition_by=["dt"])
     assert partitions.present_days(config(tmp_path / "dw", day={"column": "dt"})) == ["20240412"]
+
+
+def test_files_that_each_hold_a_day_make_no_days_between_them(spark, warehouse, tmp_path):
+    for row, day in ((0, dt.date(2024, 4, 12)), (1, dt.date(2024, 4, 14))):
+        deltalake.write_deltalake(tmp_path / "dw", log(dt=pa.array([day] * 3)).slice(row, 1), mode="append")
+    assert partitions.present_days(config(tmp_path / "dw", day={"column": "dt"})) == ["20240412", "20240414"]
+
+
+def test_text_that_does_not_sort_by_day_tells_no_range(spark, warehouse, tmp_path):
+    deltalake.write_deltalake(tmp_path / "dw", log(dt=["26/10/2024", "01/11/2024", "10/11/2024"]))
+    with pytest.raises(RecflowError, match="dt as %d/%m/%Y does not sort"):
+        partitions.present_days(config(tmp_path / "dw", day={"column": "dt", "format": "%d/%m/%Y"}))
+
+
+@pytest.mark.parametrize("value", [0, 1712937599000])
+def test_a_time_that_is_none_makes_no_days(spark, warehouse, tmp_path, value):
+    rows = log()
+    deltalake.write_deltalake(tmp_path / "dw", rows.set_column(3, "at", pa.array([value, MIDNIGHT, MIDNIGHT])))
+    with pytest.raises(RecflowError, match=f"dw_events: at holds {value}, which as unix_s is no time"):
+        partitions.present_days(config(tmp_path / "dw"))
+
+
+def test_a_role_without_its_column_is_told(spark, warehouse, tmp_path):
+    deltalake.write_deltalake(
+        tmp_path / "dw", log(dt=pa.array(DAYS)).rename_columns(["user", "sku", "what", "at", "dt"])
+    )
+    with pytest.raises(ContractError, match="dw_events: no column 'uid'; there are: user, sku, what, at, dt"):
+        read_days(config(tmp_path / "dw", day={"column": "dt"}), ["20240412"])
