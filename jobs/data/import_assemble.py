@@ -43,7 +43,7 @@ def assemble(
     buckets = math.ceil(sum(block.rows for block in blocks) / MAX_ROWS_AT_ONCE)
     staged = Staged(f"{work.staging}/again-{kind}-{ds}")
     for bucket in range(buckets):
-        rows = _rows_of(blocks, bucket, buckets, _identity(work, kind))
+        rows = _rows_of(blocks, bucket, buckets, _identity(kind))
         distinct = rows if kind == QUARANTINE else _distinct(rows)
         kept = distinct
         if kind in ("item", "user"):
@@ -62,7 +62,7 @@ def assemble(
     yield from staged.flushed(0)
 
 
-def _identity(work: Import, kind: str) -> list[str] | None:
+def _identity(kind: str) -> list[str] | None:
     """Columns whose values decide the bucket: equal rows, and rows of one id, must meet."""
     return [f"{kind}_id"] if kind in ("item", "user") else None
 
@@ -78,7 +78,7 @@ def _rows_of(blocks: list[Block], bucket: int, buckets: int, identity: list[str]
             rows = rows.filter(rows.select(columns).hash_rows(seed=0) % buckets == bucket)
         parts.append(rows)
     rows = pl.concat(parts)
-    in_order = rows["line"].is_sorted() and (QUARANTINE in blocks[0].table or rows["file"].n_unique() == 1)
+    in_order = rows["line"].is_sorted() and (blocks[0].table == QUARANTINE or rows["file"].n_unique() == 1)
     return rows if in_order else rows.sort("file", "line")
 
 

@@ -44,7 +44,7 @@ def import_folder(
 ) -> list[ImportReport]:
     """Import every file of the registration; with `span` (first ds, last ds) of the behaviors only those days.
 
-    Exactly the days from the first to the last event (or the span) are replaced. Nothing is written unless every file
+    Exactly the days that have events (or those of the span) are replaced. Nothing is written unless every file
     is there, has rows to keep, and has no more to refuse than the registration allows. Raises SolutionError for the
     registration, ImportRefused naming file, line and column for the files.
     """
@@ -132,7 +132,7 @@ def _assemble(
         undated = _days_of(registration, kind, days)[0]
         for ds, of_day in _by_ds(by_day, undated, days).items():
             address = table_path(registration.table(kind))
-            tasks.append(partial(assemble, work, kind, ds, address, f"{stem}", of_day))
+            tasks.append(partial(assemble, work, kind, ds, address, stem, of_day))
     done = _spread(tasks)
     written += [found for found in done if isinstance(found, Written)]
     return [found for found in done if isinstance(found, Block)]

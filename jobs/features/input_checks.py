@@ -87,7 +87,8 @@ def measured_view(
         measured = dict.fromkeys(days, once)
     if config.snapshot == "daily":
         return measured
-    ages = {ds: day_number(ds) - day_number(partitions.as_of_day(config, ds)) for ds in days}
+    present = partitions.present_days(config)
+    ages = {ds: day_number(ds) - day_number(partitions.as_of_day(config, ds, present)) for ds in days}
     return {ds: replace(figure, age_days=ages[ds]) for ds, figure in measured.items()}
 
 

@@ -70,9 +70,9 @@ def is_committed(config: TableConfig, ds: str) -> bool:
     return as_of_day(config, ds) is not None
 
 
-def as_of_day(config: TableConfig, ds: str) -> str | None:
+def as_of_day(config: TableConfig, ds: str, present: list[str] | None = None) -> str | None:
     """The partition that a reader of `ds` gets: ds itself, or for a `once` snapshot the newest that is not after ds."""
-    days = present_days(config)
+    days = present_days(config) if present is None else present
     if config.snapshot == "daily":
         return ds if ds in days else None
     newest = max((day for day in days if day <= ds), default=None)

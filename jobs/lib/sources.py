@@ -161,18 +161,25 @@ def _files(config: TableConfig) -> list[files.SourceFile]:
         found = files.delta_files(source.path)
     else:
         everything = files.files_under(source.path, include_hidden=True)
-        found = [f for f in files.files_under(source.path) if _is_done(source, f, everything)] if everything else None
+        found = _finished(source, everything) if everything else None
     if found is None:
         raise MissingPartition(f"{config.table}: there is no {source.format} table at {source.path}")
     return found
 
 
-def _is_done(source: Source, file: files.SourceFile, everything: list[files.SourceFile]) -> bool:
-    """A Parquet folder is written file by file: whoever fills it can leave a mark when a partition is finished."""
+def _finished(source: Source, everything: list[files.SourceFile]) -> list[files.SourceFile]:
+    """The data of finished partitions: a Parquet folder is written file by file, and whoever fills it can leave a mark
+    when one is whole."""
+    data = [file for file in everything if not files.is_hidden(file.name)]
     if source.done_file is None:
-        return True
-    folder = file.name.rpartition("/")[0]
-    return any(f.name == f"{folder}/{source.done_file}".lstrip("/") for f in everything)
+        return data
+    marks = [file for file in everything if file.name.rpartition("/")[2] == source.done_file]
+    marked = {_folder(mark) for mark in marks}
+    return [file for file in data if _folder(file) in marked and file not in marks]
+
+
+def _folder(file: files.SourceFile) -> str:
+    return file.name.rpartition("/")[0]
 
 
 def _ranges(config: TableConfig, told: list[files.SourceFile], column: str) -> files.Ranges:

@@ -66,8 +66,9 @@ def read_snapshots(config: TableConfig, days: list[str], needed_by: str = "") ->
     if config.snapshot == "daily":
         return read_days(config, days, needed_by)
     served: dict[str, list[str]] = {}
+    present = partitions.present_days(config)
     for ds in days:
-        day = partitions.as_of_day(config, ds)
+        day = partitions.as_of_day(config, ds, present)
         if day is None:
             raise partitions.missing(config, [ds], needed_by)
         served.setdefault(day, []).append(ds)
@@ -87,10 +88,9 @@ def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> d
     ContractError or QualityError naming column or check, and then nothing was written.
     """
     promised = load_contract(contract)
-    is_new = not partitions.present_days(table)  # what was forgotten binds nobody
     staged = conform(rows, promised, table).persist()
     try:
-        return _replace(staged, table, days, promised, lambda counts: _commit(staged, table, counts, is_new))
+        return _replace(staged, table, days, promised, partial(_commit, staged, table))
     finally:
         staged.unpersist()
 
@@ -103,9 +103,12 @@ def adopt_files(files: list[DataFile], schema: pa.Schema, table: str, days: list
     """
     promised = load_contract(contract)
     staged = conform(_rows_of(files, schema, table), promised, table)
-    adopt = partial(replace_days, table_path(table), days, files, schema)
     content = {ds: sum(file.content for file in files if file.ds == ds) for ds in days}
-    return _replace(staged, table, days, promised, lambda counts: adopt(), content)
+
+    def adopt(*_: object) -> None:
+        replace_days(table_path(table), days, files, schema)
+
+    return _replace(staged, table, days, promised, adopt, content)
 
 
 def _rows_of(files: list[DataFile], schema: pa.Schema, table: str) -> DataFrame:
@@ -122,11 +125,15 @@ def _replace(
     table: str,
     days: list[str],
     promised: Contract,
-    commit: Callable[[dict[str, int]], None],
+    commit: Callable[[dict[str, int], bool], None],
     content: dict[str, int] | None = None,
 ) -> dict[str, int]:
-    """Measure and judge the staged rows, commit them, and record what was written."""
-    if partitions.present_days(table):
+    """Measure and judge the staged rows, commit them, and record what was written.
+
+    commit: takes the rows of each ds, and whether the table is new; what was forgotten binds nobody.
+    """
+    is_new = not partitions.present_days(table)
+    if not is_new:
         refuse_incompatible(table, promised, _column_types(table), dict(staged.dtypes), table_path(table))
     measured = figures(staged, promised, days, lambda name: read_present(name, days), content)
     results = quality.judge(table, promised, measured, quality.written_before(table, promised, days))
@@ -134,7 +141,7 @@ def _replace(
     quality.refuse_blocked(table, results)
     counts = {ds: figure.rows for ds, figure in measured.items()}
     partitions.forget(table, days)  # killed between commit and record, a day counts as never made
-    commit(counts)
+    commit(counts, is_new)
     _record(table, promised, staged.columns, measured, results)
     use_overrides(table, results)
     shown = f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"

@@ -234,15 +234,12 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         if not present_days(samples, [ds]):
             raise partitions.missing(samples, [ds], table)
         training = present_days(samples, window(ds, solution.ranking.training_days))
-        flagged = _flagged(solution, training) if solution.ranking.exclude_suspicious_users else None
+        leaves_out = solution.ranking.exclude_suspicious_users
+        flagged = read_days(solution.table("suspicious_users"), training, table) if leaves_out else None
         model = rank_model(read_samples(solution, training, flagged), solution)
         log.info("%s ds=%s: %s", table, ds, _summary(model))
         rows.append((model.metadata["status"], model.booster, json.dumps(model.metadata, sort_keys=True), ds))
     write_days(spark().createDataFrame(rows, SCHEMA), table, days, CONTRACT)
-
-
-def _flagged(solution: Solution, days: list[str]) -> DataFrame:
-    return read_days(solution.table("suspicious_users"), days, solution.table("rank_model"))
 
 
 def _summary(model: Model) -> str:
