@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.features.history import window_actions
-from jobs.features.windows import Totals, action_rows, daily_totals, windowed, windows_of
+from jobs.features.history import window_actions, window_reads
+from jobs.features.windows import Totals, action_rows, daily_totals, longest_window, windowed, windows_of
+from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.tables import write_days
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "item_features"
+SETTINGS = ("features",)
 
 
 def item_features(
@@ -24,6 +26,10 @@ def item_features(
     """actions: actions_daily of the `present` days."""
     windows = windows_of(solution, "item")
     return windowed(action_rows(actions, windows), windows, days, present, totals)
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return window_reads(solution, ds, longest_window(solution))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -5,12 +5,14 @@ Grain: one row per (ds, user_id) for every user active in the longest window. Na
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.features import preferences
-from jobs.features.history import window_actions
-from jobs.features.windows import Totals, action_rows, daily_totals, windowed, windows_of
+from jobs.features.history import window_actions, window_reads
+from jobs.features.windows import Totals, action_rows, daily_totals, longest_window, windowed, windows_of
 from jobs.lib import roles
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.tables import read_snapshots, write_days
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "user_features"
+SETTINGS = ("features",)
 
 
 def user_features(
@@ -41,6 +44,12 @@ def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame
     if "ds" not in snapshots.columns:
         return preferences.constant_spans(roles.items(snapshots, solution), attributes, days)
     return preferences.attribute_spans(roles.items(snapshots, solution), attributes)
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    actions = window_reads(solution, ds, longest_window(solution))
+    has_attributes = bool(roles.item_attributes(solution))
+    return replace(actions, needs=(*actions.needs, *(input_of(solution.tables.item, ds) if has_attributes else ())))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -6,8 +6,10 @@ import logging
 import time
 from datetime import datetime
 
+from jobs.flow import backfill
+from jobs.flow.plan import Request
+from jobs.flow.running import run_node
 from jobs.lib import partitions, platform
-from jobs.lib.cli import run_node
 from jobs.lib.days import add_days, window
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution, load_solution
@@ -47,11 +49,9 @@ def _fill(solution: Solution, days: list[str]) -> float:
 
     run_node(solution, "create_data", days)
     before = days[:-1]
-    for name in ("input_checks", "actions_daily", "user_features", "item_features"):
-        run_node(solution, name, before)
-    for node in solution.nodes():
-        if node.stage in ("recall", "ranking") and node.name != "evaluation":  # no lists before these to judge
-            run_node(solution, node.name, before[-1:])
+    backfill.run(solution, Request(before[0], before[-1], nodes=("input_checks",)))
+    not_asked_for = ("create_data", "evaluation", "diagnostics", "publish")  # no lists before these to judge
+    backfill.run(solution, Request(before[-1], before[-1], exclude=not_asked_for))
     auc, _ = best_auc(days[-1:], solution)
     spark().stop()
     return auc
