@@ -1,8 +1,8 @@
 """A job's code as an id that changes when what it computes may change. Free of Spark.
 
 Taken over the syntax trees of the job file and of everything it imports from the computing packages, without
-docstrings and comments: who words a comment anew does not make sixty days stale. Of `jobs.lib` only what decides values
-counts; how rows are moved, checked and kept does not change them.
+docstrings and comments: who words a comment anew does not make sixty days stale. Of `jobs.lib` and `jobs.flow` only
+what decides values counts: how rows are moved, checked and kept does not change them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def _closure(module: str) -> set[str]:
 
 
 def _counts(module: str) -> bool:
-    return module in VALUES if module.startswith("jobs.lib") else (PROJECT_ROOT / _file(module)).exists()
+    if module.startswith(("jobs.lib", "jobs.flow")):
+        return module in VALUES
+    return (PROJECT_ROOT / _file(module)).exists()
 
 
 def _imports(module: str) -> list[str]:

@@ -27,11 +27,11 @@ from jobs.publish.figures import (
     figures_of,
     measures_of,
     model_of,
-    notes_of,
     small_table,
     totals_of,
 )
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
+from jobs.publish.notes import notes_of
 from jobs.publish.report import Measures, report
 
 log = logging.getLogger("recflow")

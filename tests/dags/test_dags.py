@@ -146,7 +146,5 @@ def test_a_command_that_fails_says_its_error_and_one_that_works_changes_somethin
     assert partitions.is_frozen("shop_events")
     change.execute({"params": {"action": "unfreeze", "table": "shop_events"}})
     assert not partitions.is_frozen("shop_events")
-    with pytest.raises(
-        AirflowFailException, match="nonsense is no input table of the solution; there are: shop_users"
-    ):
+    with pytest.raises(AirflowFailException, match="nonsense is no input table of the solution; there are: shop_users"):
         change.execute({"params": {"action": "freeze", "table": "nonsense"}})
