@@ -193,10 +193,11 @@ class _Planner:
                     left_out = left_out or (maker, day)
             else:
                 runs, exists = False, self.ledger.content(table, day) is not None
+            which = table if day == ds else f"{table} ds={day}"
             if runs and not again:
-                again = f"{table} ds={day} is made again"
+                again = f"{which} is made again"
             if not exists and (table, day) in reads.needs and not lacking:
-                lacking = f"{table} ds={day} is not there"
+                lacking = f"{which} is not there"
         return again, lacking, left_out
 
     def _is_planned(self, maker: Node, ds: str, is_wanted: bool) -> bool:
