@@ -35,13 +35,13 @@ class Backfill:
     def __init__(self, solution: Solution, request: Request, number: int, done: set[tuple[str, str]]) -> None:
         self.solution, self.request, self.number, self.done = solution, request, number, done
         self.made: set[tuple[str, str]] = set()
+        self.is_stopped = False
         self.started, self.worked = time.monotonic(), 0.0
 
     def run(self) -> Plan:
         planned = plan(self.solution, self.request)
         steps = [step for node, days in planned.steps() for step in self._passes(node, days)]
-        partitions_to_make = sum(len(days) for _, days in steps)
-        log.info("backfill %s: %s partitions in %s steps", self.number, partitions_to_make, len(steps))
+        log.info("backfill %s: %s partitions in %s steps", self.number, sum(len(days) for _, days in steps), len(steps))
         _skip(self.solution, planned)
         self._weights = _weights(self.solution, steps)
         self._total = sum(self._weights[node.name] * len(days) for node, days in steps)
@@ -62,26 +62,36 @@ class Backfill:
         return [(node, days[at : at + size]) for at in range(0, len(days), size)]
 
     def _run_all(self, steps: list[Step]) -> None:
-        """In order; with `parallel`, nodes that read nothing of each other at the same time."""
-        todo = {}
+        todo: dict[str, tuple[Node, list[list[str]]]] = {}
         for node, days in steps:
             todo.setdefault(node.name, (node, []))[1].append(days)
-        before = {name: _read_by(self.solution, node, days[0][-1]) for name, (node, days) in todo.items()}
+        if self.request.parallel == 1:
+            for node, passes in todo.values():
+                self._run_node(node, passes)
+        else:
+            self._run_at_once(todo)
+
+    def _run_at_once(self, todo: dict[str, tuple[Node, list[list[str]]]]) -> None:
+        """Nodes that read nothing of each other at the same time. After a failure those at work end their pass."""
+        before = {name: _read_by(self.solution, node, passes[0][-1]) for name, (node, passes) in todo.items()}
         running: dict[Future, str] = {}
-        with ThreadPoolExecutor(max(1, self.request.parallel)) as pool:
-            while todo or running:
-                free = self.request.parallel - len(running)
-                ready = [n for n in todo if not before[n] & ({*todo, *running.values()} - {n})]
-                for name in ready[: max(free, 0)]:
-                    running[pool.submit(self._run_node, *todo.pop(name))] = name
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    running.pop(future)
-                for future in finished:
-                    future.result()
+        with ThreadPoolExecutor(self.request.parallel) as pool:
+            try:
+                while todo or running:
+                    ready = [n for n in todo if not before[n] & ({*todo, *running.values()} - {n})]
+                    for name in ready[: self.request.parallel - len(running)]:
+                        running[pool.submit(self._run_node, *todo.pop(name))] = name
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        running.pop(future)
+                        future.result()
+            finally:
+                self.is_stopped = True
 
     def _run_node(self, node: Node, passes: list[list[str]]) -> None:
         for days in passes:
+            if self.is_stopped:
+                return
             todo = self._still_to_do(node, days)
             if same := sorted(set(days) - set(todo)):
                 log.info("%s %s: made from the same already", run_name(self.solution, node), span(same))

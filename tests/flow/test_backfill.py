@@ -39,6 +39,15 @@ def test_a_failure_stops_everything_and_going_on_repeats_nothing_that_is_done(wo
         backfill.go_on(world.solution)
 
 
+def test_a_failure_of_one_of_several_nodes_at_a_time_stops_the_others(world):
+    world.breaks["user_features", FIRST] = QualityError("no good")
+    with pytest.raises(QualityError, match="no good"):
+        backfill.run(world.solution, Request(FIRST, LAST, parallel=3))
+    assert not {name for name, _ in world.made} & {"rank_samples", "candidates", "publish"}
+    backfill.go_on(world.solution)
+    assert ("publish", LAST) in world.made
+
+
 def test_what_was_judged_is_collected_when_a_node_fails(world):
     world.breaks["hot", LAST] = QualityError("hot was not written")
     with pytest.raises(QualityError, match="hot was not written"):
