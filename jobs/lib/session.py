@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Of a local driver. Its plans are many, short and each compiled afresh: the second compiler (C2) took more of two cores
+# than all the work of a day. Whoever computes for hours on large data gives it back (RECFLOW_DRIVER_JAVA_OPTIONS="").
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 LOGGING = PROJECT_ROOT / "infra" / "spark" / "log4j2.properties"
 
 
@@ -49,6 +52,7 @@ def _options(config: Settings) -> dict[str, str]:
     jars = sorted(str(jar) for jar in config.jars.glob("*.jar"))
     if not any("delta-spark" in jar for jar in jars):
         raise SettingError(f"no Delta jars in {config.jars}; run `make setup`")
+    java_options = f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}"
     options = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -60,13 +64,15 @@ def _options(config: Settings) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",  # what may be collected is bounded where it is collected
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}",
+        "spark.driver.extraJavaOptions": java_options,
     }
     if config.spark_master.startswith("local"):
+        of_compiler = os.environ.get("RECFLOW_DRIVER_JAVA_OPTIONS", JAVA_OPTIONS)
         # One process: jars by class path cost nothing at start, and small shuffles need few partitions.
         options |= {
             "spark.driver.extraClassPath": os.pathsep.join(jars),
             "spark.driver.memory": os.environ.get("RECFLOW_DRIVER_MEMORY") or "3g",
+            "spark.driver.extraJavaOptions": f"{java_options} {of_compiler}",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.ui.enabled": "false",
