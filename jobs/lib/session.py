@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.lib.errors import SettingError
 from jobs.lib.settings import PROJECT_ROOT, Settings, settings
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 # Of a local driver. Its plans are many, short and each compiled afresh: the second compiler (C2) took more of two cores
 # than all the work of a day. Whoever computes for hours on large data gives it back (RECFLOW_DRIVER_JAVA_OPTIONS="").
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+AT_ONCE = 3
 LOGGING = PROJECT_ROOT / "infra" / "spark" / "log4j2.properties"
 
 
@@ -28,11 +31,11 @@ def spark() -> SparkSession:
     the solution's zone. Delta's defaults (reader 1, writer 2, no deletion vectors) are pinned so that other readers can
     open the tables.
     """
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
+    if SparkContext._active_spark_context is not None:
+        return SparkSession.active()  # of another thread too
     # Whoever has a session writes, and what is written is judged: that library takes seconds to load, meanwhile.
     threading.Thread(target=import_module, args=("great_expectations",), daemon=True).start()
     config = settings()
@@ -46,6 +49,16 @@ def spark() -> SparkSession:
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """The results of works that need nothing from each other, in this order; the first error when all have ended.
+
+    Small Spark jobs are mostly planned, by one thread: beside it the tasks of another job use the other cores.
+    """
+    spark()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [done.result() for done in [pool.submit(work) for work in works]]
 
 
 def _options(config: Settings) -> dict[str, str]:
