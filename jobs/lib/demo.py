@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime
+from functools import partial
 
-from jobs.lib import partitions, platform
-from jobs.lib.cli import run_node
+from jobs.lib import driver, partitions, platform
 from jobs.lib.days import add_days, window
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution, load_solution
@@ -39,22 +39,20 @@ def run_demo(days: int, port: int = 8080) -> None:
 def _fill(solution: Solution, days: list[str]) -> float:
     """Make the data, and what the last day needs from the days before it. Returns the best AUC on the last day.
 
-    The day before the last gets lists and a model, because the last day's evaluation is about them. The Spark session
-    is given back, so that the memory is there for Airflow's own.
+    The day before the last gets lists and a model, because the last day's evaluation is about them. It is done in the
+    driver that Airflow's nodes will find warm.
     """
     from jobs.data.create_data import best_auc
-    from jobs.lib.session import spark
 
-    run_node(solution, "create_data", days)
+    run = partial(driver.run, solution_path=solution.path, log=log.info)
+    run("create_data", days)
     before = days[:-1]
     for name in ("input_checks", "actions_daily", "user_features", "item_features"):
-        run_node(solution, name, before)
+        run(name, before)
     for node in solution.nodes():
         if node.stage in ("recall", "ranking") and node.name != "evaluation":  # no lists before these to judge
-            run_node(solution, node.name, before[-1:])
-    auc, _ = best_auc(days[-1:], solution)
-    spark().stop()
-    return auc
+            run(node.name, before[-1:])
+    return best_auc(days[-1:], solution)[0]
 
 
 def _print_true_rates(solution: Solution, ds: str) -> None:

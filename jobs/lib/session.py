@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # than all the work of a day. Whoever computes for hours on large data gives it back (RECFLOW_DRIVER_JAVA_OPTIONS="").
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 AT_ONCE = 3
+_STARTING = threading.RLock()
 LOGGING = PROJECT_ROOT / "infra" / "spark" / "log4j2.properties"
 
 
@@ -31,6 +32,11 @@ def spark() -> SparkSession:
     the solution's zone. Delta's defaults (reader 1, writer 2, no deletion vectors) are pinned so that other readers can
     open the tables.
     """
+    with _STARTING:
+        return _session()
+
+
+def _session() -> SparkSession:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
