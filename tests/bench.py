@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["features", "similarity", "checks", "import"], help="only this part")
     arguments = parser.parse_args()
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
+    os.environ.setdefault("RECFLOW_DRIVER_JAVA_OPTIONS", "")  # large data, measured after a warm-up
     from jobs.lib.session import spark
     from tests.bench_import import compare
 

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
 from flowlib.nodes import RETRIES
-from jobs.lib import partitions
+from jobs.lib import driver, partitions
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.solution import Solution
 
@@ -27,6 +27,7 @@ def table_anchor(config: TableConfig, solution: Solution, poll_sec: float = POLL
     return TableAnchor(
         task_id=config.table,
         table_config=config.model_dump(mode="json"),
+        solution_path=solution.path,
         timezone=solution.timezone,
         poll_sec=poll_sec,
         timeout=timeout,
@@ -52,16 +53,19 @@ class TableAnchor(BaseSensorOperator):
     operator_extra_links = (OutputLink(),)
     output = ""
 
-    def __init__(self, *, table_config: dict, timezone: str, poll_sec: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *, table_config: dict, solution_path: str, timezone: str, poll_sec: float, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.table_config, self.timezone, self.poll_sec = table_config, timezone, poll_sec
+        self.solution_path = solution_path
 
     def execute(self, context: Any) -> None:
         config = TableConfig.model_validate(self.table_config)
         ds = ds_of(context["dag_run"], self.timezone)
         self.output = output_url(config.table, ds)
         if (obstacle := state_of(config, ds)) is None:
-            self.log.info("%s ds=%s is there", config.table, ds)
+            self._pass(config.table, ds)
             return
         self.log.info(obstacle)
         until = datetime.now(UTC) + timedelta(seconds=self.timeout)
@@ -72,7 +76,12 @@ class TableAnchor(BaseSensorOperator):
         self.output = output_url(self.table_config["table"], event["ds"])
         if event["timed_out"]:
             raise AirflowFailException(f"gave up after {timedelta(seconds=self.timeout)}: {event['obstacle']}")
-        self.log.info("%s ds=%s is there", self.table_config["table"], event["ds"])
+        self._pass(self.table_config["table"], event["ds"])
+
+    def _pass(self, table: str, ds: str) -> None:
+        """The flow goes on with a Spark job: its driver starts while Airflow gets there."""
+        self.log.info("%s ds=%s is there", table, ds)
+        driver.start_early(self.solution_path, self.log.info)
 
 
 class PartitionTrigger(BaseTrigger):

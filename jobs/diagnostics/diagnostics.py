@@ -18,7 +18,7 @@ from jobs.features.history import window_reads
 from jobs.lib import roles
 from jobs.lib.days import window
 from jobs.lib.reads import Reads, input_of, on_days
-from jobs.lib.session import spark
+from jobs.lib.session import at_once, spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_snapshot, write_days
@@ -38,12 +38,13 @@ def figures_of_day(ds: str, solution: Solution) -> list[Figure]:
     days = present_days(solution.table("actions_daily"), window(ds, window_figures.reach_days(solution)))
     actions = read_days(solution.table("actions_daily"), days, table)
     flagged = read_days(solution.table("suspicious_users"), [ds], table)
-    return [
-        *input_figures(ds, solution),
-        *windowed_figures(actions, ds, days, solution),
-        *flagged_figures(flagged, actions.where(F.col("ds") == ds)),
-        *skew.skew_of_day(solution, ds),
-    ]
+    parts = at_once(
+        lambda: input_figures(ds, solution),
+        lambda: windowed_figures(actions, ds, days, solution),
+        lambda: flagged_figures(flagged, actions.where(F.col("ds") == ds)),
+        lambda: skew.skew_of_day(solution, ds),
+    )
+    return [figure for part in parts for figure in part]
 
 
 def input_figures(ds: str, solution: Solution) -> list[Figure]:

@@ -8,6 +8,7 @@ has a contract of its own, schemas/<table>.yaml, is held against that too. A blo
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions, quality, quality_results, roles
@@ -18,6 +19,7 @@ from jobs.lib.errors import QualityError
 from jobs.lib.figures import Figures, figures
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.reads import Reads, input_of
+from jobs.lib.session import at_once
 from jobs.lib.settings import SCHEMAS
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
@@ -123,16 +125,24 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return Reads(needs=tuple(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)))
 
 
+def _measured(
+    kind: str, seen: dict[str, DataFrame], solution: Solution, days: list[str]
+) -> list[tuple[Contract, dict[str, Figures]]]:
+    """A table by each contract that it is held against."""
+    config, contract = getattr(solution.tables, kind), contract_for(kind, solution)
+    measured = [(contract, measured_view(kind, seen, solution, contract, days))]
+    if own := own_contract(config, days):
+        measured.append((own, own_figures(config, own, days)))
+    return measured
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """Judge every table of the days, then refuse all that is blocked at once. Raises QualityError."""
     writer, seen = solution.table("input_checks"), views(solution, days)
     judged, refused = [], []
-    for kind in seen:
+    measured_kinds = at_once(*[partial(_measured, kind, seen, solution, days) for kind in seen])
+    for kind, measured in zip(seen, measured_kinds, strict=True):
         config: TableConfig = getattr(solution.tables, kind)
-        contract = contract_for(kind, solution)
-        measured = [(contract, measured_view(kind, seen, solution, contract, days))]
-        if own := own_contract(config, days):
-            measured.append((own, own_figures(config, own, days)))
         for contract, figures_of_days in measured:
             past = judged_before(writer, contract, days)
             results = quality.judge(config.table, contract, figures_of_days, past)

@@ -54,7 +54,7 @@ def _options(home: Path, port: int) -> dict[str, dict[str, str]]:
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": f"http://127.0.0.1:{port}", "workers": "1"},
         # A flow of 20 nodes pays the scheduler's pauses 20 times.
         "scheduler": {"scheduler_idle_sleep_time": "0.2", "task_instance_heartbeat_timeout": "90"},
-        "dag_processor": {"min_file_process_interval": "15", "refresh_interval": "15", "parsing_processes": "1"},
+        "dag_processor": {"min_file_process_interval": "60", "refresh_interval": "15", "parsing_processes": "1"},
     }
 
 

@@ -11,7 +11,7 @@ from jobs.lib import partitions
 from jobs.lib.errors import ContractError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import deltalake
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,27 @@ class DataFile:
     content: int
 
 
-def replace_days(address: str, days: list[str], files: list[DataFile], schema: pa.Schema) -> None:
+def replace_days(
+    address: str, days: list[str], files: list[DataFile], wanted: deltalake.Schema, is_new: bool = False
+) -> None:
     """Of a table, exactly these days become these files; a day without a file becomes empty.
 
-    schema: of the rows, `ds` included. Columns that the table lacks are added to it. Raises ContractError when a column
-    has another type there.
+    wanted: the columns of the rows, `ds` included. Columns that the table lacks are added to it. Raises ContractError
+    when a column has another type there. is_new: whatever is there is dropped, its columns too.
     """
-    import deltalake
-    from deltalake.transaction import AddAction
+    from deltalake.transaction import AddAction, create_table_with_add_actions
 
+    now_ms = int(time.time() * 1000)  # of the log entry alone
+    actions = [
+        AddAction(f.path, f.bytes, {"ds": f.ds}, now_ms, True, json.dumps({"numRecords": f.rows})) for f in files
+    ]
     target, options = partitions.delta_address(address)
-    wanted = deltalake.Schema.from_arrow(schema)
     table = partitions.delta_at(address)
-    if table is None:
-        table = deltalake.DeltaTable.create(target, wanted, partition_by=["ds"], storage_options=options)
+    if table is None or is_new:
+        create_table_with_add_actions(
+            target, wanted, actions, mode="overwrite", partition_by=["ds"], storage_options=options
+        )
+        return
     known = {field.name: field for field in table.schema().fields}
     for field in wanted.fields:
         if field.name in known and known[field.name].type != field.type:
@@ -47,10 +54,6 @@ def replace_days(address: str, days: list[str], files: list[DataFile], schema: p
             raise ContractError(f"{address}: column {field.name} is {there} in the table, {field.type} in the new rows")
     if new := [field for field in wanted.fields if field.name not in known]:
         table.alter.add_columns(new)
-    now_ms = int(time.time() * 1000)  # of the log entry alone
-    actions = [
-        AddAction(f.path, f.bytes, {"ds": f.ds}, now_ms, True, json.dumps({"numRecords": f.rows})) for f in files
-    ]
     table.create_write_transaction(
         actions, "overwrite", table.schema(), partition_by=["ds"], partition_filters=[("ds", "in", days)]
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
-from jobs.flow import backfill
-from jobs.flow.plan import Request
-from jobs.flow.running import run_node
-from jobs.lib import partitions, platform
+from jobs.lib import driver, partitions, platform
 from jobs.lib.days import add_days, window
+from jobs.lib.errors import Skipped
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution, load_solution
 from jobs.publish.summary import print_summary
@@ -41,20 +41,20 @@ def run_demo(days: int, port: int = 8080) -> None:
 def _fill(solution: Solution, days: list[str]) -> float:
     """Make the data, and what the last day needs from the days before it. Returns the best AUC on the last day.
 
-    The day before the last gets lists and a model, because the last day's evaluation is about them. The Spark session
-    is given back, so that the memory is there for Airflow's own.
+    The day before the last gets lists and a model, because the last day's evaluation is about them. It is done in the
+    driver that Airflow's nodes will find warm.
     """
     from jobs.data.create_data import best_auc
-    from jobs.lib.session import spark
 
-    run_node(solution, "create_data", days)
+    run = partial(driver.run, solution_path=solution.path, log=log.info)
+    run("create_data", days)
     before = days[:-1]
-    backfill.run(solution, Request(before[0], before[-1], nodes=("input_checks",)))
-    not_asked_for = ("create_data", "evaluation", "diagnostics", "publish")  # no lists before these to judge
-    backfill.run(solution, Request(before[-1], before[-1], exclude=not_asked_for))
-    auc, _ = best_auc(days[-1:], solution)
-    spark().stop()
-    return auc
+    run("input_checks", before)
+    for node in solution.nodes():
+        if node.stage in ("features", "recall", "ranking") and node.name not in ("input_checks", "evaluation"):
+            with suppress(Skipped):  # run again the day after, it has a model that serves
+                run(node.name, before[-1:])  # and, before it, what its windows lack
+    return best_auc(days[-1:], solution)[0]
 
 
 def _print_true_rates(solution: Solution, ds: str) -> None:

@@ -45,6 +45,7 @@ def run(
 
     Raises the job's own RecflowError, JobError for any other failure, DriverError when the driver died.
     """
+    solution_path = str(Path(solution_path).absolute())
     request = json.dumps({"name": name, "days": days, "solution": solution_path}).encode() + b"\n"
     for _ in range(3):  # a driver may leave between answering the call and taking the job: then the next one gets it
         with _connected(solution_path, runner, log) as connection:
@@ -53,6 +54,12 @@ def run(
             if _follow(connection, name, log):
                 return
     raise DriverError(f"no Spark driver took {name}; its logs are in {_folder()}")
+
+
+def start_early(solution_path: str, log: Callable[[str], None] = print, runner: str = RUNNER) -> None:
+    """Let a driver start that a job will soon ask for. One that cannot start is that job's error."""
+    with contextlib.suppress(DriverError), _connected(str(Path(solution_path).absolute()), runner, log):
+        pass
 
 
 def stop_all() -> None:
@@ -153,10 +160,14 @@ def _folder() -> Path:
 
 
 def _fingerprint(solution_path: str, runner: str) -> str:
-    """Changes with code, schemas, solution and settings: a driver holds them as they were when it started."""
+    """Changes with code, schemas, solution and settings: a driver holds them as they were when it started.
+
+    A setting that is spelled out and the same one by default are one: the command line and Airflow share a driver.
+    """
     files = [*(PROJECT_ROOT / "jobs").rglob("*.py"), *SCHEMAS.rglob("*.yaml"), Path(solution_path)]
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files) if file.exists()]
     prefixes = ("RECFLOW_", "AWS_", "SPARK_", "PYSPARK_", "JAVA_")
-    environment = sorted(item for item in os.environ.items() if item[0].startswith(prefixes))
+    in_settings = {"RECFLOW_HOME", "RECFLOW_WAREHOUSE", "RECFLOW_PUBLISH", "RECFLOW_SOLUTION"}
+    environment = sorted((k, v) for k, v in os.environ.items() if k.startswith(prefixes) and k not in in_settings)
     known = repr((stats, environment, settings(), sys.executable, runner))
     return hashlib.sha256(known.encode()).hexdigest()[:16]

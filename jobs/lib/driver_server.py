@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jobs.lib.driver import locked
+from jobs.lib.driver import RUNNER, locked
 from jobs.lib.errors import RecflowError
 
 CLIENT_GONE = 75  # exit status
@@ -140,6 +140,10 @@ def _logging_to(output: _LogStream) -> Iterator[None]:
 
 def main() -> None:
     path, runner = sys.argv[1:]
+    if runner == RUNNER:
+        from jobs.lib.session import spark
+
+        threading.Thread(target=spark, daemon=True).start()  # a driver is started for a job, so begin at once
     logging.getLogger().setLevel(logging.INFO)
     for noisy in ("py4j", "great_expectations", "matplotlib", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.lib.errors import SettingError
 from jobs.lib.settings import PROJECT_ROOT, Settings, settings
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Of a local driver. Its plans are many, short and each compiled afresh: the second compiler (C2) took more of two cores
+# than all the work of a day. Whoever computes for hours on large data gives it back (RECFLOW_DRIVER_JAVA_OPTIONS="").
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+AT_ONCE = 3
+_STARTING = threading.RLock()
 LOGGING = PROJECT_ROOT / "infra" / "spark" / "log4j2.properties"
 
 
@@ -25,11 +32,16 @@ def spark() -> SparkSession:
     the solution's zone. Delta's defaults (reader 1, writer 2, no deletion vectors) are pinned so that other readers can
     open the tables.
     """
+    with _STARTING:
+        return _session()
+
+
+def _session() -> SparkSession:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
+    if SparkContext._active_spark_context is not None:
+        return SparkSession.active()  # of another thread too
     # Whoever has a session writes, and what is written is judged: that library takes seconds to load, meanwhile.
     threading.Thread(target=import_module, args=("great_expectations",), daemon=True).start()
     config = settings()
@@ -45,10 +57,21 @@ def spark() -> SparkSession:
     return session
 
 
+def at_once(*works: Callable[[], Any]) -> list[Any]:
+    """The results of works that need nothing from each other, in this order; the first error when all have ended.
+
+    Small Spark jobs are mostly planned, by one thread: beside it the tasks of another job use the other cores.
+    """
+    spark()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [done.result() for done in [pool.submit(work) for work in works]]
+
+
 def _options(config: Settings) -> dict[str, str]:
     jars = sorted(str(jar) for jar in config.jars.glob("*.jar"))
     if not any("delta-spark" in jar for jar in jars):
         raise SettingError(f"no Delta jars in {config.jars}; run `make setup`")
+    java_options = f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}"
     options = {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -60,13 +83,15 @@ def _options(config: Settings) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",  # what may be collected is bounded where it is collected
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Dlog4j2.configurationFile={LOGGING.as_uri()}",
+        "spark.driver.extraJavaOptions": java_options,
     }
     if config.spark_master.startswith("local"):
+        of_compiler = os.environ.get("RECFLOW_DRIVER_JAVA_OPTIONS", JAVA_OPTIONS)
         # One process: jars by class path cost nothing at start, and small shuffles need few partitions.
         options |= {
             "spark.driver.extraClassPath": os.pathsep.join(jars),
             "spark.driver.memory": os.environ.get("RECFLOW_DRIVER_MEMORY") or "3g",
+            "spark.driver.extraJavaOptions": f"{java_options} {of_compiler}",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.ui.enabled": "false",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
-from jobs.lib import partitions, quality, sources
+from jobs.lib import partitions, quality, row_files, sources
 from jobs.lib.contracts import Contract, conform, load_contract
 from jobs.lib.delta_files import DataFile, replace_days
 from jobs.lib.evolution import refuse_incompatible
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
-
-ROWS_PER_FILE = 2_000_000
 
 
 def read_days(table: str | TableConfig, days: list[str], needed_by: str = "") -> DataFrame:
@@ -105,8 +102,10 @@ def adopt_files(files: list[DataFile], schema: pa.Schema, table: str, days: list
     staged = conform(_rows_of(files, schema, table), promised, table)
     content = {ds: sum(file.content for file in files if file.ds == ds) for ds in days}
 
-    def adopt(*_: object) -> None:
-        replace_days(table_path(table), days, files, schema)
+    def adopt(_: dict[str, int], is_new: bool) -> None:
+        import deltalake
+
+        replace_days(table_path(table), days, files, deltalake.Schema.from_arrow(schema), is_new)
 
     return _replace(staged, table, days, promised, adopt, content)
 
@@ -134,7 +133,9 @@ def _replace(
     """
     is_new = not partitions.present_days(table)
     if not is_new:
-        refuse_incompatible(table, promised, _column_types(table), dict(staged.dtypes), table_path(table))
+        refuse_incompatible(
+            table, promised, row_files.column_types(table_path(table)), dict(staged.dtypes), table_path(table)
+        )
     measured = figures(staged, promised, days, lambda name: read_present(name, days), content)
     results = quality.judge(table, promised, measured, quality.written_before(table, promised, days))
     quality.keep(table, table, promised, measured, results)
@@ -149,18 +150,10 @@ def _replace(
     return counts
 
 
-def _column_types(table: str) -> dict[str, str]:
-    return dict(spark().read.format("delta").load(table_path(table)).dtypes)
-
-
 def _commit(staged: DataFrame, table: str, counts: dict[str, int], is_new: bool) -> None:
-    """One Delta commit. Few files: readers open each of them, and small files cost more than they hold."""
-    files_a_day = math.ceil(max(max(counts.values()), 1) / ROWS_PER_FILE)
-    compact = staged.coalesce(files_a_day) if len(counts) == 1 else staged.repartition(len(counts) * files_a_day, "ds")
-    listed = ", ".join(f"'{ds}'" for ds in counts)
-    replaced = {"replaceWhere": f"ds IN ({listed})", "mergeSchema": "true"}
-    options = {"overwriteSchema": "true"} if is_new else replaced
-    compact.write.format("delta").mode("overwrite").partitionBy("ds").options(**options).save(table_path(table))
+    """One Delta commit of files that nobody has seen before."""
+    files = row_files.write_files(staged, table_path(table), counts)
+    replace_days(table_path(table), list(counts), files, row_files.declared(staged), is_new)
 
 
 def _record(
@@ -190,4 +183,6 @@ def _partitions_of(table: str | TableConfig, days: list[str]) -> DataFrame:
         if table.source is not None:
             return sources.read_days(table, days)
         table = table.table
+    if partitions.is_owned(table):
+        return row_files.read_files(spark(), table_path(table), days)
     return spark().read.format("delta").load(table_path(table)).where(F.col("ds").isin(days))

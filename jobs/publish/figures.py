@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.diagnostics.advice import advice
@@ -13,6 +14,7 @@ from jobs.lib import partitions, roles, tables
 from jobs.lib.checks import CHANGES
 from jobs.lib.columns import seeded_hash
 from jobs.lib.days import window
+from jobs.lib.session import at_once
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
@@ -102,22 +104,23 @@ def figures_of(
     """Everything on the report page."""
     proposed = [(name, n) for name, n in totals.sources.items() if n]
     data = data_of(solution, ds)
+    catalog, funnel, samples = at_once(*[partial(of, solution, ds) for of in (_catalog, _funnel, _samples)])
     return Figures(
         scenario=solution.scenario,
         ds=ds,
         target=solution.target,
         users=totals.users,
         items=totals.items,
-        catalog=_catalog(solution, ds),
+        catalog=catalog,
         notes=notes,
-        funnel=_funnel(solution, ds),
+        funnel=funnel,
         measures=measures,
         sources=sorted(proposed, key=lambda pair: (-pair[1], pair[0])),
         list_rows=totals.rows,
         model=_model_card(model),
         importance=sorted(model.metadata.get("importance", {}).items(), key=lambda pair: (-pair[1], pair[0]))[:10],
         tables=_table_rows(solution, ds),
-        samples=_samples(solution, ds),
+        samples=samples,
         data=data,
         advice=advice(data, solution),
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
-from functools import cache
+from functools import cache, partial
 
 from jobs.lib import partitions, tables
 from jobs.lib.contracts import load_contract
 from jobs.lib.days import window
 from jobs.lib.object_store import open_store
 from jobs.lib.reads import Reads, input_of, on_days
+from jobs.lib.session import at_once
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import Node, Solution
 from jobs.publish import release
@@ -80,14 +81,15 @@ def _tables(solution: Solution, ds: str, store_url: str) -> list[Entry]:
     for node in solution.nodes():
         if node.stage == "recall":
             exports.append((node.name, *_recall_forms(node)))
-    written = []
-    for name, order, forms in exports:
+
+    def written(name: str, order: list[str], forms: dict[str, Form]) -> list[Entry]:
         table = solution.table(name)
         rows = tables.read_days(table, [ds], needed_by="publish").drop("ds")
         record = partitions.record(table, ds)
         count = record["rows"] if record else rows.count()
-        written += write_parts(rows, order, count, forms, store_url)
-    return written
+        return write_parts(rows, order, count, forms, store_url)
+
+    return [entry for entries in at_once(*[partial(written, *export) for export in exports]) for entry in entries]
 
 
 def _recall_forms(node: Node) -> tuple[list[str], dict[str, Form]]:

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import logging
 import math
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions
 from jobs.lib.columns import rank_within
 from jobs.lib.days import add_days, window
 from jobs.lib.reads import Reads, input_of, on_days
-from jobs.lib.session import spark
+from jobs.lib.session import at_once, spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, write_days
@@ -62,14 +62,16 @@ def list_figures(positives: DataFrame, lists: DataFrame, ks: dict[str, tuple[int
     shared = wanted.join(F.broadcast(within.where("user_id IS NULL").drop("user_id")), on="item_id", how="inner")
     columns = ["subject", "user_id", "positives", "rank"]
     hits = own.select(*columns).unionByName(shared.select(*columns)).persist()
+    best = hits.groupBy("subject", "user_id").agg(F.min("rank").alias("rank"))
     try:
-        counted = hits.groupBy("subject", "positives", "rank").count().collect()
-        best = hits.groupBy("subject", "user_id").agg(F.min("rank").alias("rank"))
-        first = best.groupBy("subject", "rank").count().collect()
+        counted, first, users, covered = at_once(
+            hits.groupBy("subject", "positives", "rank").count().collect,
+            best.groupBy("subject", "rank").count().collect,
+            per_user.count,
+            lambda: _covered(within, sorted({k for lengths in ks.values() for k in lengths})),
+        )
     finally:
         hits.unpersist()
-    users = per_user.count()
-    covered = _covered(within, sorted({k for lengths in ks.values() for k in lengths}))
     figures: list[Figure] = []
     for subject, lengths in ks.items():
         of_subject = {(r["positives"], r["rank"]): r["count"] for r in counted if r["subject"] == subject}
@@ -142,7 +144,8 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         samples = solution.table("rank_samples")
         if not present_days(samples, [ds]):
             raise partitions.missing(samples, [ds], solution.table(node.name))
-        rows += [(*figure, ds) for figure in (*ranking_figures(ds, solution), *_lists_judged(ds, solution))]
+        figures = at_once(partial(ranking_figures, ds, solution), partial(_lists_judged, ds, solution))
+        rows += [(*figure, ds) for part in figures for figure in part]
     write_days(spark().createDataFrame(rows, SCHEMA), solution.table(node.name), days, CONTRACT)
 
 

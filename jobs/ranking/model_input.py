@@ -105,6 +105,26 @@ def with_features(pairs: DataFrame, sources: Sources, solution: Solution) -> Dat
     return computed.select(*kept, *[c for c in computed.columns if c in made])
 
 
+def described(sources: Sources, solution: Solution, side: str, ds: str) -> DataFrame:
+    """One row per user, or item, that is known on ds: its model columns, numbers as FLOAT, and what crosses are made of
+    (users: kv_*, total_*; items: at_*)."""
+    features, snapshot = getattr(sources, f"{side}_features"), getattr(sources, f"{side}s")
+    joined = _of_day(_features(features, solution, side), ds)
+    if snapshot is not None:
+        joined = joined.join(_of_day(_snapshot(snapshot, solution, side), ds), on=f"{side}_id", how="full")
+    age = {"user": "registered_days", "item": "listed_days"}[side]
+    if age in _snapshot_columns(solution, side, "numerical"):
+        joined = joined.withColumn("feature_ds", F.lit(ds)).withColumn(f"{side}__{age}", _age(side, solution))
+    numbers = [F.col(c).cast("float").alias(c) for c in number_columns(solution) if c in joined.columns]
+    others = [c for c in joined.columns if c in category_columns(solution) or c.startswith(("kv_", "total_", "at_"))]
+    return joined.select(f"{side}_id", *numbers, *others)
+
+
+def _of_day(rows: DataFrame, ds: str) -> DataFrame:
+    """A snapshot that serves every day has no feature_ds."""
+    return rows.where(F.col("feature_ds") == ds).drop("feature_ds") if "feature_ds" in rows.columns else rows
+
+
 def _join(pairs: DataFrame, described: DataFrame, side: str) -> DataFrame:
     on = [c for c in ("feature_ds", f"{side}_id") if c in described.columns]
     return pairs.join(described, on=on, how="left")

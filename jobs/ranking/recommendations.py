@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.lib.columns import rank_within
 from jobs.lib.days import add_days, to_date
@@ -26,6 +26,7 @@ from jobs.lib.spark import F, Window
 from jobs.lib.tables import read_days, write_days
 from jobs.ranking.model_input import Sources, context_categories, model_select, with_features
 from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
+from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
 from jobs.recall.inputs import acted_items, action_weights, actions_of_window, reads_of
 
@@ -91,24 +92,32 @@ def by_model(
 ) -> DataFrame:
     """The lists by a model's score, equal scores by item_id."""
     kept = ["user_id", "item_id", "sources"]
-    # Read as stored, a day's candidates are one file and so one task; scoring is the most work of the flow.
-    pairs = candidates.select(*kept).unionByName(filled.select(*kept)).repartition("user_id")
-    described = with_features(in_serving_context(pairs, model, ds, solution), sources, solution)
-    scored = described.select(*kept, scores(model, solution).alias("score"))
-    ranked = rank_within(scored, ["user_id"], "score", "item_id", solution.publish.top_n)
+    pairs = candidates.select(*kept).unionByName(filled.select(*kept))
+    ranked = best_lists(pairs, sources, model, serving_context(model, ds, solution), ds, solution)
+    if ranked is None:
+        # Read as stored, a day's candidates are one file and so one task; scoring is the most work of the flow.
+        described = with_features(
+            in_serving_context(pairs.repartition("user_id"), model, ds, solution), sources, solution
+        )
+        scored = described.select(*kept, scores(model, solution).alias("score"))
+        ranked = rank_within(scored, ["user_id"], "score", "item_id", solution.publish.top_n)
     return ranked.withColumn("scored_by", F.lit(model_ds)).select(*COLUMNS)
+
+
+def serving_context(model: Model, ds: str, solution: Solution) -> dict[str, Any]:
+    """What stands in for a request at ds + 1, by model column."""
+    usual = model.metadata["serving_context"]
+    weekday = to_date(add_days(ds, 1)).weekday()
+    return {"hour": usual["hour"], "weekday": weekday, **{c: usual[c] for c in context_categories(solution)}}
 
 
 def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Solution) -> DataFrame:
     """Pairs as `with_features` takes them, for a list made at ds and shown the day after."""
-    usual = model.metadata["serving_context"]
-    return pairs.select(
-        *pairs.columns,
-        F.lit(ds).alias("feature_ds"),
-        F.lit(usual["hour"]).cast("int").alias("hour"),
-        F.lit(to_date(add_days(ds, 1)).weekday()).alias("weekday"),
-        *[F.lit(usual[c]).cast("string").alias(c) for c in context_categories(solution)],
-    )
+    columns = [
+        F.lit(value).cast("int" if name in ("hour", "weekday") else "string").alias(name)
+        for name, value in serving_context(model, ds, solution).items()
+    ]
+    return pairs.select(*pairs.columns, F.lit(ds).alias("feature_ds"), *columns)
 
 
 def scores(model: Model, solution: Solution) -> Column:

@@ -18,6 +18,14 @@ DS = "20261121"
 RUN = {"dag_run": SimpleNamespace(run_id="r", data_interval_start=pendulum.datetime(2026, 11, 21, tz="Asia/Shanghai"))}
 
 
+@pytest.fixture(autouse=True)
+def early(monkeypatch):
+    """Solutions whose Spark driver was started early."""
+    started: list[str] = []
+    monkeypatch.setattr("flowlib.anchors.driver.start_early", lambda solution, log: started.append(solution))
+    return started
+
+
 @pytest.fixture
 def events(solution_file):
     return load_solution().tables.behavior
@@ -88,16 +96,17 @@ def test_the_trigger_can_be_made_again_from_what_it_serializes(events):
     assert PartitionTrigger(**arguments).serialize() == (path, arguments)
 
 
-def test_an_anchor_whose_day_is_there_does_not_wait(anchor, events):
+def test_an_anchor_whose_day_is_there_does_not_wait_and_starts_a_driver(anchor, events, early):
     partitions.write_record(events.table, DS, {"rows": 1})
     anchor.execute(RUN)
     assert anchor.output == "/recflow/shop_events/20261121"
+    assert early == [load_solution().path]
 
 
-def test_an_anchor_whose_day_is_not_there_leaves_its_worker(anchor):
+def test_an_anchor_whose_day_is_not_there_leaves_its_worker(anchor, early):
     with pytest.raises(TaskDeferred) as deferred:
         anchor.execute(RUN)
-    assert deferred.value.trigger.ds == DS
+    assert deferred.value.trigger.ds == DS and not early
 
 
 def test_giving_up_names_table_and_day(anchor, events):

@@ -15,6 +15,7 @@ import pytest
 
 from jobs.lib import driver
 from jobs.lib.errors import QualityError
+from jobs.lib.settings import settings
 
 RUNNER = "tests.dags.fake_runner:run"
 
@@ -61,6 +62,15 @@ def test_jobs_share_one_driver_and_their_lines_come_back(home):
     second = run("second")
     assert second[0] == "second 20261121"
     assert pid_in(first) == pid_in(second)
+
+
+def test_a_driver_started_early_is_the_one_that_the_job_finds(home, monkeypatch):
+    lines: list[str] = []
+    driver.start_early(os.environ["RECFLOW_SOLUTION"], lines.append, RUNNER)
+    assert lines == ["starting a Spark driver"]
+    monkeypatch.setenv("RECFLOW_WAREHOUSE", settings().warehouse)  # as Airflow's tasks spell it out
+    monkeypatch.setenv("RECFLOW_PUBLISH", settings().publish)
+    assert run("first")[0] == "first 20261121"
 
 
 def test_two_nodes_at_once_start_one_driver_and_take_turns(home):
