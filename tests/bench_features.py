@@ -156,7 +156,7 @@ def _checksum(database, folder: str, key: str) -> tuple:
     return database.sql(
         f"""SELECT count(*), sum((({weighted})::HUGEINT) * (hash({key}, ({day})::INT) % 1000003))
         FROM read_parquet('{folder}/*/*.parquet', hive_partitioning = true, hive_types = {types})"""
-    ).fetchone()
+    ).fetchall()[0]
 
 
 def _compare_whole(rows: int, n_days: int, show) -> None:

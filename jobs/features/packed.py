@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 FACTS, PREFERENCES = "facts", "preferences"
 SCHEMA = "bucket int, kind string, rows binary"
-_TEXT = pa.large_string()  # what Polars gives
-_NO_FACTS = pa.schema(
-    {"key": _TEXT, "event": pa.int8(), "counterpart": _TEXT, "day": pa.int32(), "cnt": pa.int64(), "value_micros": pa.int64()}
-).empty_table()
+_NO_FACTS = pa.schema({
+    "key": pa.string(), "event": pa.int8(), "counterpart": pa.string(), "day": pa.int32(), "cnt": pa.int64(),
+    "value_micros": pa.int64(),
+}).empty_table()  # fmt: skip
 ROWS_PER_BUCKET = 400_000
 ROWS_PER_TASK = 10_000_000
 ROWS_HELD = 2_000_000
@@ -153,6 +153,7 @@ def _by_bucket(frames: list[pl.DataFrame], kind: str, buckets: int) -> pa.Record
     bucket = (rows["key"].hash(seed=0) % buckets).cast(pl.Int32).to_numpy()
     order = np.argsort(bucket, kind="stable")
     table = rows[order].to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = table.cast(pa.schema([(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in table.schema]))
     cuts = np.searchsorted(bucket[order], np.arange(buckets + 1)).tolist()
     filled = [number for number in range(buckets) if cuts[number] < cuts[number + 1]]
     return pa.RecordBatch.from_arrays(
@@ -165,8 +166,8 @@ def _by_bucket(frames: list[pl.DataFrame], kind: str, buckets: int) -> pa.Record
     )
 
 
-def _stream(table: pa.Table) -> pa.Buffer:
+def _stream(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
