@@ -153,7 +153,9 @@ def _by_bucket(frames: list[pl.DataFrame], kind: str, buckets: int) -> pa.Record
     bucket = (rows["key"].hash(seed=0) % buckets).cast(pl.Int32).to_numpy()
     order = np.argsort(bucket, kind="stable")
     table = rows[order].to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = table.cast(pa.schema([(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in table.schema]))
+    table = table.cast(
+        pa.schema([(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in table.schema])
+    )
     cuts = np.searchsorted(bucket[order], np.arange(buckets + 1)).tolist()
     filled = [number for number in range(buckets) if cuts[number] < cuts[number + 1]]
     return pa.RecordBatch.from_arrays(

@@ -59,6 +59,4 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
     files = day_files(solution.table("actions_daily"), present)
     asked, layout = range_of(windows_of(solution, "user"), days, present, daily_totals(actions)), Layout.of(files)
     facts, spans = packed_files(files, asked.windows, layout), item_spans(solution, days, table)
-    write_windowed(
-        _with_preferences(facts, actions, spans, asked.windows, layout), layout, asked, table, CONTRACT
-    )
+    write_windowed(_with_preferences(facts, actions, spans, asked.windows, layout), layout, asked, table, CONTRACT)

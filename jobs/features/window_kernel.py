@@ -62,7 +62,7 @@ class Timeline:
 
 
 def order_of(*columns: tuple[np.ndarray, int]) -> np.ndarray:
-    """Where rows go when sorted by these columns, the first being the foremost. Each: numbers from 0 and their bound."""
+    """Where rows go when sorted by these columns, the foremost first. Each: numbers from 0, and their bound."""
     bits = [max(int(bound), 1).bit_length() for _, bound in columns]
     if sum(bits) > 63:
         return np.lexsort([values for values, _ in reversed(columns)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.features import windows as w
 from jobs.features import window_kernel
+from jobs.features import windows as w
 from jobs.features.window_kernel import features_of, order_of
 from tests.features import reference
 from tests.features.builders import demo_solution
@@ -93,6 +95,22 @@ def test_preferences_break_ties_by_value_and_share_counts_all():
     rows = _run([("a", "click", item, 0, n, 0) for item, n in (("w", 1), ("x", 1), ("y", 3))], catalog, 0, 1)
     assert rows["a", 0]["user__category_click_kv_3d"] == "r:3,p:1"
     assert rows["a", 0]["user__category_click_top_share_3d"] == 0.6
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=actions, catalog=catalogs)
+def test_keys_in_several_tables_give_what_one_table_does(rows, catalog):
+    facts = [(key, event, other, day, *amounts) for (key, event, other, day), amounts in rows.items()]
+    whole = _run(facts, catalog, 0, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_kernel, "CELLS_AT_ONCE", 1)
+        assert _run(facts, catalog, 0, 8) == whole
+
+
+@pytest.mark.parametrize("bound", [3, 1 << 62])
+def test_rows_are_ordered_by_the_first_column_first(bound):
+    first, second = np.array([2, 0, 2, 1]), np.array([1, 2, 0, 0])
+    assert order_of((first, bound), (second, 2)).tolist() == [1, 3, 2, 0]
 
 
 def _history(day: int) -> int:
