@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.features import packed, window_kernel
 from jobs.features.packed import Layout
+from jobs.flow.running import run_node
 from jobs.lib import partitions
 from jobs.lib.days import day_range, first_moment
 from jobs.lib.delta_files import DayFile
@@ -65,7 +66,7 @@ def test_a_range_leaves_the_tables_that_its_days_one_by_one_do(spark, tmp_path_f
             _install(spark, patch, tmp_path_factory.mktemp("home"), events, categories)
             for days in runs:
                 for job in JOBS:
-                    importlib.import_module(SOLUTION.node(job).module).main(days, SOLUTION, SOLUTION.node(job))
+                    run_node(SOLUTION, job, days)
             found.append({job: _table(SOLUTION.table(job)) for job in JOBS})
     in_one_pass, day_by_day = found
     for job in JOBS:
