@@ -142,7 +142,7 @@ def _install(spark, patch, home, events: list[tuple], categories: list) -> None:
         frame = spark.createDataFrame(there, columns).coalesce(1)
         frame.write.format("delta").partitionBy("ds").save(partitions.table_path(config.table))
         for ds in HISTORY + RANGE:
-            partitions.write_record(config.table, ds, {})
+            partitions.write_record(config.table, ds, {"rows": 1, "content": f"{config.table}{ds}"})
 
 
 def _table(table: str) -> dict[str, tuple]:
