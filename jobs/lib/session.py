@@ -80,6 +80,8 @@ def _options(config: Settings) -> dict[str, str]:
         "spark.databricks.delta.properties.defaults.minReaderVersion": "1",
         "spark.databricks.delta.properties.defaults.minWriterVersion": "2",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # 10,000 rows are a batch. The limit in bytes is asked after row by row, and a NULL list makes that quadratic.
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",  # what may be collected is bounded where it is collected

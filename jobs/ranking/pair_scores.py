@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 200_000  # that are broadcast: about 400 bytes each
 PAIRS_AT_ONCE = 100_000
+KINDS = ("float", "double", "string")
 LISTS = (
     "user_id string, item_id string, score double, rank int, sources array<struct<recall:string,score:double,rank:int>>"
 )
@@ -40,6 +41,7 @@ class Scoring:
     items: pa.Table
     context: dict[str, Any]
     crosses: dict[str, tuple[str, str]]  # item attribute -> its columns: count, share
+    packed: dict[str, list[str]]  # the columns of a user by kind, see `_packed`
     categories: frozenset[str]
     top_n: int
 
@@ -58,20 +60,39 @@ def best_lists(
     attributes = [name.removeprefix("at_") for name in items.column_names if name.startswith("at_")]
     crosses = {a: tuple(cross_name(solution, a, stat) for stat in ("cnt", "share")) for a in attributes}
     made = {*number_columns(solution), *category_columns(solution)}
+    users = described(sources, solution, "user", ds)
+    packed = {kind: [name for name, of in users.dtypes[1:] if of == kind] for kind in KINDS}
     scoring = Scoring(
         booster=model.booster,
         features={name: of for name, of in model_features(model).items() if name in made},
         items=items.combine_chunks(),
         context=context,
         crosses=crosses,
+        packed=packed,
         categories=frozenset(category_columns(solution)),
         top_n=solution.publish.top_n,
     )
-    users = described(sources, solution, "user", ds)
-    of_users = users.select("user_id", F.struct(*[c for c in users.columns if c != "user_id"]).alias("user"))
-    rows = pairs.select("user_id", "item_id", "sources").unionByName(of_users, allowMissingColumns=True)
+    rows = pairs.select("user_id", "item_id", "sources").unionByName(_packed(users, packed), allowMissingColumns=True)
     shared = pairs.sparkSession.sparkContext.broadcast(scoring)
     return rows.repartition("user_id").sortWithinPartitions("user_id").mapInArrow(partial(_task, shared), LISTS)
+
+
+def _packed(users: DataFrame, packed: dict[str, list[str]]) -> DataFrame:
+    """The columns of a kind as one array: a pair has a NULL for each column here, and Arrow writes down every one."""
+    arrays = [F.array(*names).cast(f"array<{kind}>").alias(kind) for kind, names in packed.items()]
+    return users.select("user_id", *arrays, *[c for c in users.columns if c.startswith("kv_")])
+
+
+def _unpacked(users: pa.Table, packed: dict[str, list[str]]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = {name: users.column(name) for name in users.column_names if name.startswith("kv_")}
+    for kind, names in packed.items():
+        values = pc.list_flatten(users.column(kind)).combine_chunks() if names else None
+        for number, name in enumerate(names):
+            columns[name] = values.take(pa.array(np.arange(number, len(values), len(names))))
+    return pa.table(columns)
 
 
 def _task(shared, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -84,7 +105,7 @@ def _task(shared, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 
 
 def _lists(rows: pa.Table, scoring: Scoring, booster) -> pa.Table:
-    """rows: whole users, each as its pairs and at most one row that describes it (`user`, without item_id)."""
+    """rows: whole users, each as its pairs and at most one row that describes it (without item_id)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -92,8 +113,7 @@ def _lists(rows: pa.Table, scoring: Scoring, booster) -> pa.Table:
     pairs, users = rows.filter(is_pair).combine_chunks(), rows.filter(pc.invert(is_pair)).combine_chunks()
     at_user = pc.index_in(pairs.column("user_id"), value_set=users.column("user_id").combine_chunks())
     at_item = pc.index_in(pairs.column("item_id"), value_set=scoring.items.column("item_id").combine_chunks())
-    of_user = pa.Table.from_struct_array(users.column("user"))
-    table = _model_table(of_user, at_user, at_item, scoring)
+    table = _model_table(_unpacked(users, scoring.packed), at_user, at_item, scoring)
     score = predict(booster, table, scoring.features).astype("float64")
     user, item = (_places(pairs.column(name)) for name in ("user_id", "item_id"))
     order = np.lexsort((item, -score, user))

@@ -61,8 +61,8 @@ def fill_ups(
     offered = lacking.crossJoin(best.select("item_id", "score", "rank"))
     for had in (candidates, seen):
         if had is not None:
-            pairs = had.select("user_id", "item_id").distinct()
-            offered = offered.join(pairs, on=["user_id", "item_id"], how="left_anti")
+            theirs = had.select("user_id", "item_id").join(lacking.select("user_id"), on="user_id", how="semi")
+            offered = offered.join(theirs, on=["user_id", "item_id"], how="left_anti")
     place = F.row_number().over(Window.partitionBy("user_id").orderBy("rank"))
     origin = F.struct(F.lit(source).alias("recall"), "score", "rank")
     return (
