@@ -58,7 +58,9 @@ def contents(solution):
 
 def files_by_day(table):
     """What the table's Delta log says that each day consists of."""
-    return {ds: sorted(partitions.delta_table(table).file_uris(file_pruning_predicate=[("ds", "=", ds)])) for ds in DAYS}
+    return {
+        ds: sorted(partitions.delta_table(table).file_uris(file_pruning_predicate=[("ds", "=", ds)])) for ds in DAYS
+    }
 
 
 def published():
