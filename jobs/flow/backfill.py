@@ -52,6 +52,7 @@ class Backfill:
             self._keep("failed", str(error))
             if isinstance(error, RecflowError):
                 self._collect(steps)
+            log.info("backfill %s stopped; `recflow backfill run --continue` goes on from here", self.number)
             raise
         self._keep("done")
         log.info("backfill %s: done in %s", self.number, _clock(time.monotonic() - self.started))

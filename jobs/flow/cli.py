@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0; 1 when something that was asked for waits for its input."""
     from jobs.flow import backfill
     from jobs.flow.plan import plan
-    from jobs.flow.shown import shown
+    from jobs.flow.shown import reasons, shown
 
     solution = load_solution(arguments.solution)
     if arguments.goes_on:
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         done = backfill.run(solution, request)
     waiting = done.waiting()
-    for entry in waiting:
-        print(f"{entry.node.name} ds={entry.ds} waits: {entry.why}")
+    if waiting:
+        print("\n".join(["What could not be made yet", *reasons(waiting)]))
     return 1 if waiting else 0
 
 

@@ -23,14 +23,18 @@ def shown(plan: Plan, solution: Solution) -> str:
         of_node = list(entries)
         counts = [sum(entry.state == state for entry in of_node) for state in STATES]
         rows.append((node.name, *[str(n or "") for n in counts], str(sum(entry.runs for entry in of_node) or "")))
-    lines = [_reason(group) for group in _alike(plan.entries)]
+    lines = reasons(plan.entries)
     unasked = {entry.why for entry in plan.entries if entry.state == "not asked"} - {""}
     lines += [f"        not asked: {why}" for why in sorted(unasked)]
     return "\n".join([head, "", *aligned(rows), *(["", "Why", *lines] if lines else [])])
 
 
+def reasons(entries: list[Entry]) -> list[str]:
+    """One line for days of a node with the same state and reason, of everything that is not simply present."""
+    return [_reason(group) for group in _alike(entries)]
+
+
 def _alike(entries: list[Entry]) -> list[list[Entry]]:
-    """Runs of days of a node with the same state and reason, of everything that is not simply present."""
     groups: list[list[Entry]] = []
     for entry in entries:
         if entry.state in ("present", "not asked") and not entry.runs:
