@@ -33,7 +33,8 @@ def test_days_that_wait_for_their_input_are_named_and_the_command_ends_with_1(wo
     world.arrive(["20261101", "20261102"])
     assert main(["backfill", "run", *RANGE]) == 1
     assert ("user_features", "20261102") in world.made
-    assert "actions_daily ds=20261103 waits: rec_sln_demo_behavior_table_v1 is not there" in (capsys.readouterr().out)
+    waits = "actions_daily      20261103..20261105 waiting: rec_sln_demo_behavior_table_v1 is not there"
+    assert waits in capsys.readouterr().out
 
 
 def test_a_backfill_that_stopped_goes_on(world, capsys):
