@@ -8,8 +8,7 @@ from airflow.sdk import DAG
 
 from flowlib.interval import daily, first_day
 from flowlib.nodes import job_node
-from jobs.lib.cli import find_node
-from jobs.lib.solution import load_solution
+from jobs.lib.solution import find_node, load_solution
 
 solution = load_solution()
 

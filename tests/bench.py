@@ -1,10 +1,5 @@
 """`make bench`: how fast, beside the naive way or another engine doing the same work in the same run. Medians of runs.
 
-Windowed features of users for every day of a range (counts, 3/7/15 days x 3 events), from daily partials:
-    kernel     one pass, as `user_features` computes them (with all its other statistics)
-    duckdb     counts only: window frames over a (user, day) grid
-    day by day the kernel once for each day
-
 Item-to-item similarity (cosine, top 200) from user-item pairs:
     blocks     as `etrec_i2i` computes it
     self-join  the same in Spark SQL, pairs of items of each user
@@ -13,7 +8,8 @@ What the checks of a node cost (daily partials of one day, one row per user, ite
     node       read, aggregate, stage, measure, judge, commit
     checks     the part of it that measures and judges; the requirement is at most 15%
 
-Import of a CSV log, beside DuckDB: tests/bench_import.py. A day through Airflow: tests/bench_day.py.
+Windowed features of a range of days, beside DuckDB, Polars and day by day: tests/bench_features.py. Import of a CSV
+log, beside DuckDB: tests/bench_import.py. A day through Airflow: tests/bench_day.py.
 """
 
 from __future__ import annotations
@@ -36,8 +32,9 @@ RUNS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of daily partials (default 1,000,000)")
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--feature-rows", type=int, default=20_000_000, help="events of the log (default 20,000,000)")
+    parser.add_argument("--feature-days", type=int, default=60, help="days of the log (default 60)")
+    parser.add_argument("--growth", action="store_true", help="features over more rows, more days, more history")
     parser.add_argument(
         "--pairs", type=int, default=300_000, help="user-item pairs of the similarity (default 300,000)"
     )
@@ -52,12 +49,15 @@ def main() -> None:
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
     os.environ.setdefault("RECFLOW_DRIVER_JAVA_OPTIONS", "")  # large data, measured after a warm-up
     from jobs.lib.session import spark
+    from tests import bench_features
     from tests.bench_import import compare
 
     session = spark()
     print(f"{os.cpu_count()} cores, Spark {session.version}, medians of {RUNS} runs after one warm-up")
     parts = {
-        "features": lambda: _features(session, arguments.rows, arguments.days),
+        "features": bench_features.growth
+        if arguments.growth
+        else lambda: bench_features.compare(arguments.feature_rows, arguments.feature_days, RUNS),
         "similarity": lambda: _similarity(session, arguments.pairs),
         "checks": lambda: _checks(session, arguments.checked_rows),
         "import": lambda: compare(arguments.imported_rows, RUNS, _show),
@@ -65,51 +65,6 @@ def main() -> None:
     for name, part in parts.items():
         if arguments.only in (None, name):
             part()
-
-
-def _features(session, rows: int, n_days: int) -> None:
-    import duckdb
-    from pyspark.sql import functions as F
-
-    from jobs.features import windows as w
-    from jobs.lib.days import day_number, day_range, from_day_number
-    from jobs.lib.solution import load_solution
-
-    first = 20_400
-    log = _log(rows, n_days, first)
-    actions = session.createDataFrame(log.assign(ds=[from_day_number(d) for d in log["day"]]).drop(columns="day"))
-    actions = actions.repartition(4).persist()
-    actions.count()
-    days = day_range(from_day_number(first), from_day_number(first + n_days - 1))
-    windows = w.windows_of(load_solution(), "user")
-    totals = w.daily_totals(actions)
-    rows_in = w.action_rows(actions, windows)
-
-    def kernel(of: list[str]) -> None:
-        read = F.col("day").between(day_number(of[0]) - windows.longest + 1, day_number(of[-1]))
-        w.windowed(rows_in.where(read), windows, of, days, totals).write.format("noop").mode("overwrite").save()
-
-    database = duckdb.connect()
-    database.register("log_table", log)
-    frames = ", ".join(
-        f"sum({event}) over (partition by user_id order by day range between {n - 1} preceding and current row)"
-        for event in ("expr", "click", "praise")
-        for n in (3, 7, 15)
-    )
-    query = f"""
-        with daily as (
-            select user_id, day, sum(cnt) filter (event = 'expr') expr, sum(cnt) filter (event = 'click') click,
-                sum(cnt) filter (event = 'praise') praise
-            from log_table group by all),
-        grid as (
-            select distinct user_id, t as day
-            from daily, unnest(range(day, least(day + 15, {first + n_days}))) g(t))
-        select user_id, day, {frames} from grid left join daily using (user_id, day)"""
-    print(f"\nuser features, {rows:,} rows, {n_days} days")
-    one_pass = _show("kernel, one pass", lambda: kernel(days))
-    _show("duckdb, counts only", lambda: database.sql(query).to_arrow_table(), one_pass)
-    _show("kernel, day by day", lambda: [kernel([ds]) for ds in days], one_pass, runs=1)
-    actions.unpersist()
 
 
 def _similarity(session, pairs: int) -> None:
@@ -200,21 +155,6 @@ def _checked_node(session, rows: int, folder: str) -> tuple[float, float, int]:
         written = tables.write_days(actions_daily(events), os.path.basename(folder), ["20261121"], CONTRACT)
         total = time.perf_counter() - started
     return total, taken["checks"], written["20261121"]
-
-
-def _log(rows: int, n_days: int, first: int) -> pd.DataFrame:
-    random = np.random.default_rng(7)
-    log = pd.DataFrame(
-        {
-            "user_id": random.zipf(1.3, rows) % (rows // 50),
-            "item_id": random.zipf(1.2, rows) % 20_000,
-            "event": random.choice(["expr", "click", "praise"], rows, p=[0.85, 0.13, 0.02]),
-            "day": first + random.integers(0, n_days, rows),
-        }
-    )
-    log = log.groupby(["user_id", "item_id", "event", "day"], as_index=False).size().rename(columns={"size": "cnt"})
-    log[["user_id", "item_id"]] = log[["user_id", "item_id"]].astype(str)
-    return log.assign(value_micros=0, last_time=0)
 
 
 def _pairs(pairs: int) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
@@ -22,6 +22,8 @@ from jobs.lib.solution import Node, Solution
 
 # One writer at a time; with the weight rule `upstream` an earlier day is finished before a later one goes on.
 WRITERS = {"pool": "recflow_writers", "weight_rule": "upstream"}
+# A node that is not due is skipped, and what comes after it goes on with what there is.
+GOES_ON = {"trigger_rule": "none_failed"}
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=30)}
 HOURS = {"data": 2, "features": 2, "recall": 2, "ranking": 3, "diagnostics": 1, "publish": 1}
 
@@ -31,7 +33,7 @@ FINAL = (errors.SolutionError, errors.ContractError, errors.QualityError, errors
 
 def virtual_node(name: str) -> VirtualNode:
     """A node that does no work: the joint between two stages."""
-    return VirtualNode(task_id=name, doc_md="A virtual node: it does no work and joins two stages.")
+    return VirtualNode(task_id=name, **GOES_ON, doc_md="A virtual node: it does no work and joins two stages.")
 
 
 def job_node(node: Node, solution: Solution) -> JobNode:
@@ -48,6 +50,7 @@ def job_node(node: Node, solution: Solution) -> JobNode:
         execution_timeout=timedelta(hours=HOURS[node.stage]),
         **WRITERS,
         **RETRIES,
+        **GOES_ON,
     )
 
 
@@ -86,6 +89,8 @@ class JobNode(BaseOperator):
         self._is_running = True
         try:
             driver.run(self.node_name, [ds], self.solution_path, log=self.log.info)
+        except errors.Skipped as reason:
+            raise AirflowSkipException(str(reason)) from None
         except FINAL as error:
             raise AirflowFailException(str(error)) from None
         finally:

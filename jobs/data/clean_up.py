@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from jobs.lib import partitions
 from jobs.lib.days import add_days
+from jobs.lib.locks import writing
 from jobs.lib.object_store import open_store
 from jobs.lib.retention import kept_days
 from jobs.lib.session import spark
@@ -51,18 +52,23 @@ def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
     for table, days in kept.items():
         if not partitions.is_owned(table):
             continue  # another system's, or never written
-        removed = () if days is None else _remove(table, add_days(last, 1 - days), _always_kept(table, solution, last))
-        if partitions.delta_table(table) is not None:
-            cleaned.append(Cleaned(table, removed, _joined(table)))
-            _vacuum(table)
+        with writing(table):
+            always = _always_kept(table, solution, last)
+            removed = () if days is None else _remove(table, add_days(last, 1 - days), always)
+            if partitions.delta_table(table) is not None:
+                cleaned.append(Cleaned(table, removed, _joined(table)))
+                _vacuum(table)
     return cleaned
 
 
 def _remove_results(first_kept: str) -> None:
-    """What was judged on days that no table holds any more, and its Data Docs."""
+    """What was judged on days that no table holds any more, its Data Docs, and how their runs ended."""
     store = open_store(settings().warehouse_root)
     for key in [*store.list("_quality/"), *store.list("_data_docs/")]:
         if key.split("/")[1] < first_kept:
+            store.delete(key)
+    for key in store.list("_runs/"):
+        if key.rpartition("/")[2] < first_kept:
             store.delete(key)
 
 

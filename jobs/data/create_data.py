@@ -19,6 +19,7 @@ import numpy as np
 from jobs.data import demo_day, demo_rows, demo_world
 from jobs.lib.days import day_number
 from jobs.lib.demo_params import DemoParams, from_environment
+from jobs.lib.reads import Reads
 from jobs.lib.spark import F, Window
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 USER_TABLE = "rec_sln_demo_user_table_v1"
 ITEM_TABLE = "rec_sln_demo_item_table_v1"
 BEHAVIOR_TABLE = "rec_sln_demo_behavior_table_v1"
+SETTINGS = ("demo",)
 
 
 def behavior(session: SparkSession, params: DemoParams, days: list[str], timezone: str) -> DataFrame:
@@ -92,6 +94,10 @@ def users(session: SparkSession, params: DemoParams, days: list[str], timezone: 
         return (demo_rows.users_batch(params, batch, timezone) for batch in batches)
 
     return _running(alive, totals).mapInArrow(described, schema)
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return Reads()
 
 
 def main(days: list[str], solution: Solution, node: Node | None = None) -> None:

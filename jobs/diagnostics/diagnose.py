@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs.diagnostics.advice import advice, not_measured
 from jobs.diagnostics.figure import Figures
-from jobs.lib.cli import run_node
+from jobs.flow.running import run_node
 from jobs.lib.solution import Solution
 from jobs.publish.figures import data_of
 

@@ -4,8 +4,8 @@ Grain: one row per (ds, area, subject, measure). What each area holds is said wh
 (the input tables of ds), window_figures.py (the daily partials of a window), skew.py (training against scoring), and
 here `suspicious`, the flagged users of ds by reason. What follows from them is in advice.py.
 
-It needs the input tables only: partials and flags that are not there yet are made first, and skew is left out until a
-model and candidates are there. It holds nothing up but `publish`, whose report shows it.
+It needs the input tables only: partials and flags that are not there yet are made first (`wanted`), and skew is left
+out until a model and candidates are there. It holds nothing up but `publish`, whose report shows it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 
 from jobs.diagnostics import skew, table_figures, window_figures
 from jobs.diagnostics.figure import Figure, share
-from jobs.features import actions_daily
+from jobs.features.history import window_reads
 from jobs.lib import roles
 from jobs.lib.days import window
+from jobs.lib.reads import Reads, input_of, on_days
 from jobs.lib.session import at_once, spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_snapshot, write_days
-from jobs.ranking import suspicious_users
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "diagnostics"
+SETTINGS = ("features", "diagnostics", "publish.active_days", "ranking.seed", "ranking.target")
 SCHEMA = "area string, subject string, measure string, value double, n bigint, ds string"
 SIDES = ("user", "item")
 
@@ -93,11 +94,18 @@ def _ids(ds: str, side: str, solution: Solution) -> DataFrame:
     return {"user": roles.users, "item": roles.items}[side](snapshot, solution).select(f"{side}_id")
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    tables, learned_from = solution.tables, solution.ranking.training_days + solution.cadence.rank_model
+    actions = window_reads(solution, ds, window_figures.reach_days(solution))
+    scored = [solution.table(name) for name in ("candidates", "user_features", "item_features")]
+    return Reads(
+        needs=tuple(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
+        wanted=(*actions.wanted, *actions.needs, (solution.table("suspicious_users"), ds)),
+        found=(*((t, ds) for t in scored), *on_days(solution.table("rank_samples"), window(ds, learned_from))),
+        model_up_to=ds,
+    )
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    """The days, after the partials and flags of those that lack them."""
-    for job in (actions_daily, suspicious_users):
-        made = present_days(solution.table(job.CONTRACT), days)
-        if todo := sorted(set(days) - set(made)):
-            job.main(todo, solution, solution.node(job.CONTRACT))
     rows = [(*figure, ds) for ds in days for figure in figures_of_day(ds, solution)]
     write_days(spark().createDataFrame(rows, SCHEMA), solution.table(node.name), days, CONTRACT)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from jobs.features.history import uncounted_days
 from jobs.lib import roles
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import read_days, write_days
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "actions_daily"
+SETTINGS = ()
 
 
 def actions_daily(events: DataFrame) -> DataFrame:
@@ -32,11 +33,13 @@ def actions_daily(events: DataFrame) -> DataFrame:
     )
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return Reads(needs=input_of(solution.tables.behavior, ds))
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    """Counts the days, and those before them that the flow looks back on and that were never counted."""
     table = solution.table("actions_daily")
-    counted = sorted({*uncounted_days(solution, days[0]), *days})
-    behavior = read_days(solution.tables.behavior, counted, table)
+    behavior = read_days(solution.tables.behavior, days, table)
     rows = behavior.count()
     log.info("%s: %s exact duplicates dropped of %s rows", table, rows - behavior.distinct().count(), f"{rows:,}")
-    write_days(actions_daily(roles.events(behavior, solution)), table, counted, CONTRACT)
+    write_days(actions_daily(roles.events(behavior, solution)), table, days, CONTRACT)

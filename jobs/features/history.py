@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jobs.features.windows import longest_window
 from jobs.lib import partitions
 from jobs.lib.days import add_days, day_range, window
+from jobs.lib.reads import Reads, on_days
 from jobs.lib.solution import Solution
 from jobs.lib.tables import present_days, read_days
 
@@ -26,11 +26,10 @@ def history_days(solution: Solution) -> int:
     return max(training, solution.publish.active_days, solution.publish.seen_days, *(int(v) for v in recalled))
 
 
-def uncounted_days(solution: Solution, ds: str) -> list[str]:
-    """Days before ds within the flow's reach that have behavior and no partial, oldest first."""
-    reach = window(add_days(ds, -1), history_days(solution) - 1)
-    counted = set(present_days(solution.table("actions_daily"), reach))
-    return [day for day in present_days(solution.tables.behavior, reach) if day not in counted]
+def window_reads(solution: Solution, ds: str, days: int) -> Reads:
+    """actions_daily of ds, and of a window of so many days that ends there."""
+    table = solution.table("actions_daily")
+    return Reads(needs=((table, ds),), wanted=on_days(table, window(ds, days)[:-1]))
 
 
 def window_actions(solution: Solution, days: list[str], needed_by: str) -> tuple[DataFrame, list[str]]:
@@ -44,15 +43,3 @@ def window_actions(solution: Solution, days: list[str], needed_by: str) -> tuple
     if absent := sorted(set(days) - set(present)):
         raise partitions.missing(table, absent, needed_by)
     return read_days(table, present), present
-
-
-def consecutive(days: list[str]) -> Iterator[list[str]]:
-    """The days cut into runs without a gap."""
-    run: list[str] = []
-    for ds in sorted(days):
-        if run and add_days(run[-1], 1) != ds:
-            yield run
-            run = []
-        run.append(ds)
-    if run:
-        yield run

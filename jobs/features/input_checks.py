@@ -18,6 +18,7 @@ from jobs.lib.days import day_number
 from jobs.lib.errors import QualityError
 from jobs.lib.figures import Figures, figures
 from jobs.lib.input_tables import TableConfig
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.session import at_once
 from jobs.lib.settings import SCHEMAS
 from jobs.lib.solution import Node, Solution
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = None
+SETTINGS = ()
 
 
 def views(solution: Solution, days: list[str]) -> dict[str, DataFrame]:
@@ -116,6 +118,11 @@ def judged_before(writer: str, contract: Contract, days: list[str]) -> dict[str,
         for ds, kept in found.items()
         if kept is not None and not quality_results.blocking([kept])
     }
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    tables = solution.tables
+    return Reads(needs=tuple(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)))
 
 
 def _measured(

@@ -9,7 +9,7 @@ percent-encoded, as in `kv_value`, so a reader can split at `,` and `:`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -52,47 +52,74 @@ def constant_spans(items: DataFrame, attributes: list[str], days: list[str]) -> 
 
 
 def preference_rows(actions: DataFrame, spans: DataFrame, windows: Windows) -> DataFrame:
-    """One row per action and attribute: the days [day, until) on which it counts for the value in `counterpart`."""
+    """One row per action and span: the days [day, until) on which `cnt` counts for the values of the item.
+
+    Columns: key, day, until, cnt, and value_0, value_1, ... in the order of `windows.attributes`.
+    """
     event, window, _ = windows.preference
+    values = [kv_value(F.col(a)).alias(f"value_{n}") for n, a in enumerate(windows.attributes)]
     day = day_of(F.col("ds"))
-    valued = F.explode(
-        F.array(*[F.struct(F.lit(a).alias("attribute"), kv_value(F.col(a)).alias("value")) for a in windows.attributes])
-    )
     return (
         actions.where(F.col("event") == event)
-        .join(spans, "item_id", how="inner")
+        .select("user_id", "item_id", "cnt", day.alias("acted"))
+        .join(spans.select("item_id", "start", "until", *values), "item_id", how="inner")
         .select(
             F.col("user_id").alias("key"),
-            "event",
-            valued.alias("valued"),
-            F.greatest(day, F.col("start")).alias("day"),
-            F.least(day + window, F.col("until")).alias("until"),
+            F.greatest("acted", F.col("start")).alias("day"),
+            F.least(F.col("acted") + window, F.col("until")).alias("until"),
             "cnt",
-            F.lit(0).cast("bigint").alias("value_micros"),
+            *[f"value_{n}" for n in range(len(values))],
         )
-        .where(F.col("valued.value").isNotNull() & (F.col("day") < F.col("until")))
-        .select(
-            "key", "event", F.col("valued.value").alias("counterpart"), "day", "until", "cnt", "value_micros",
-            F.col("valued.attribute").alias("attribute"),
+        .where(F.col("day") < F.col("until"))
+    )
+
+
+class Preferences(NamedTuple):
+    """Rows of `preference_rows` in the order of their keys, these as numbers from 0; days count from the first day
+    asked for and are cut to the days asked for. values: per attribute."""
+
+    key: np.ndarray
+    start: np.ndarray
+    until: np.ndarray
+    cnt: np.ndarray
+    values: list[pa.Array]
+
+    @staticmethod
+    def of(rows: pa.Table | None, key: np.ndarray, windows: Windows, first: int, n_days: int) -> Preferences:
+        """Only rows that say something: on a day asked for, of an item with any attribute."""
+        import pyarrow as pa
+
+        if rows is None:
+            none = np.zeros(0, dtype=np.int64)
+            return Preferences(none, none, none, none, [pa.array([], pa.string()) for _ in windows.attributes])
+        start, until = (
+            np.clip(rows.column(name).to_numpy().astype(np.int64) - first, 0, n_days) for name in ("day", "until")
         )
-    )  # fmt: skip
+        values = [rows.column(f"value_{n}").combine_chunks() for n in range(len(windows.attributes))]
+        has_value = np.any([value.is_valid().to_numpy(zero_copy_only=False) for value in values], axis=0)
+        at = np.flatnonzero((start < until) & has_value)
+        at = at[np.argsort(key[at], kind="stable")]
+        cnt = rows.column("cnt").to_numpy()
+        return Preferences(key[at], start[at], until[at], cnt[at], [value.take(pa.array(at)) for value in values])
+
+    def part(self, begin: int, end: int, first_key: int) -> Preferences:
+        rows = slice(begin, end)
+        values = [value.slice(begin, end - begin) for value in self.values]
+        return Preferences(self.key[rows] - first_key, self.start[rows], self.until[rows], self.cnt[rows], values)
 
 
 def top_values(
-    rows: pa.Table, key: np.ndarray, windows: Windows, first: int, n_days: int, cells: np.ndarray
+    rows: Preferences, windows: Windows, n_keys: int, n_days: int, wanted: np.ndarray
 ) -> dict[str, pa.Array]:
-    """KV string and top share per attribute for the wanted cells (key * n_days + day), sorted; NULL without events."""
+    """KV string and top share per attribute for the wanted cells (day * n_keys + key), sorted; NULL without events."""
     import pyarrow as pa
 
-    attribute = rows.column("attribute").to_numpy(zero_copy_only=False) if rows.num_rows else np.array([], dtype=object)
     columns: dict[str, pa.Array] = {}
-    for name in windows.attributes:
-        mine = attribute == name
-        of_attribute = rows.filter(pa.array(mine, pa.bool_()))
-        found, strings, shares = _top_of_attribute(of_attribute, key[mine], windows, first, n_days)
-        at = np.searchsorted(found, cells)
+    for name, values in zip(windows.attributes, rows.values, strict=True):
+        found, strings, shares = _top_of_attribute(rows, values, n_keys, n_days, windows.preference[2])
+        at = np.searchsorted(found, wanted)
         there = at < len(found)
-        there[there] = found[at[there]] == cells[there]
+        there[there] = found[at[there]] == wanted[there]
         take = pa.array(np.where(there, at, 0), mask=~there)
         columns[windows.preference_name(name, "kv")] = strings.take(take)
         columns[windows.preference_name(name, "top_share")] = shares.take(take)
@@ -100,40 +127,44 @@ def top_values(
 
 
 def _top_of_attribute(
-    rows: pa.Table, key: np.ndarray, windows: Windows, first: int, n_days: int
+    rows: Preferences, values: pa.Array, n_keys: int, n_days: int, top: int
 ) -> tuple[np.ndarray, pa.Array, pa.Array]:
     """Cells with any count, in order; their KV strings and top shares."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from jobs.features.window_kernel import Grid
+    from jobs.features.window_kernel import order_of
 
-    if not rows.num_rows:
-        return np.array([], dtype=np.int64), pa.array([], pa.string()), pa.array([], pa.float64())
-    encoded = rows.column("counterpart").combine_chunks().dictionary_encode()
-    values = encoded.dictionary
-    by_value = pc.sort_indices(values).to_numpy()
-    rank = np.empty(len(values), dtype=np.int64)
-    rank[by_value] = np.arange(len(values))
-    pairs, pair = np.unique(key * len(values) + rank[encoded.indices.to_numpy()], return_inverse=True)
+    row = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+    if not len(row):
+        return np.zeros(0, dtype=np.int64), pa.array([], pa.string()), pa.array([], pa.float64())
+    encoded = values.take(pa.array(row)).dictionary_encode()
+    by_value = pc.sort_indices(encoded.dictionary).to_numpy().astype(np.int64)
+    rank = np.empty(len(by_value), dtype=np.int64)
+    rank[by_value] = np.arange(len(by_value))
+    codes = rows.key[row] * len(by_value) + rank[encoded.indices.to_numpy()]
+    pairs, pair = np.unique(codes, return_inverse=True)  # of key and value
+    pair_key, pair_rank = np.divmod(pairs, len(by_value))
 
-    grid = Grid(len(pairs), n_days)
-    start, until = (rows.column(c).to_numpy().astype(np.int64) - first for c in ("day", "until"))
-    counts = grid.add(pair, start, until, rows.column("cnt").to_numpy()).values()
-    at_pair, day = np.nonzero(counts)
-    if not len(at_pair):
-        return np.array([], dtype=np.int64), pa.array([], pa.string()), pa.array([], pa.float64())
-    count, value = counts[at_pair, day], pairs[at_pair] % len(values)
-    cell = pairs[at_pair] // len(values) * n_days + day
-    order = np.lexsort((value, -count, cell))
-    cell, count, value = cell[order], count[order], value[order]
+    change = np.zeros(len(pairs) * (n_days + 1) + 1, dtype=np.int64)
+    np.add.at(change, pair * (n_days + 1) + rows.start[row], rows.cnt[row])
+    np.subtract.at(change, pair * (n_days + 1) + rows.until[row], rows.cnt[row])
+    counts = np.cumsum(change)
+    counted = np.flatnonzero(counts)  # by pair and day
+    count = counts[counted]
+    of_pair, day = np.divmod(counted, n_days + 1)
+    # A text stands for days on end: it is made once for each pair and count in turn.
+    is_new = (np.diff(of_pair, prepend=-1) != 0) | (np.diff(count, prepend=0) != 0)
+    first, text = np.flatnonzero(is_new), np.cumsum(is_new) - 1
+    named = encoded.dictionary.take(pa.array(by_value[pair_rank[of_pair[first]]]))
+    texts = pc.binary_join_element_wise(named, pa.array(count[first]).cast(pa.string()), ":")
 
-    found, begin = np.unique(cell, return_index=True)
+    cell, highest = day * n_keys + pair_key[of_pair], int(count.max())
+    order = order_of((cell, n_keys * n_days), (highest - count, highest), (pair_rank[of_pair], len(by_value)))
+    cell, count, text = cell[order], count[order], text[order]
+    begin = np.flatnonzero(np.diff(cell, prepend=-1))
     sizes = np.diff(begin, append=len(cell))
-    position = np.arange(len(cell)) - np.repeat(begin, sizes)
-    kept = position < windows.preference[2]
-    texts = values.take(pa.array(by_value[value[kept]]))
-    tokens = pc.binary_join_element_wise(texts, pa.array(count[kept]).cast(pa.string()), ":")
-    offsets = np.concatenate([[0], np.cumsum(np.minimum(sizes, windows.preference[2]))]).astype(np.int32)
-    strings = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), tokens), ",")
-    return found, strings, pa.array(count[begin] / np.add.reduceat(count, begin))
+    kept = np.arange(len(cell)) - np.repeat(begin, sizes) < top
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(sizes, top))]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), texts.take(pa.array(text[kept])))
+    return cell[begin], pc.binary_join(lists, ","), pa.array(count[begin] / np.add.reduceat(count, begin))

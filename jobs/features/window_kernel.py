@@ -1,176 +1,193 @@
-"""The window arithmetic, in numpy: all days of a range for a chunk of whole keys.
+"""The window arithmetic, in numpy: all days of a range for whole keys.
 
-A row of day d counts on the days [d, d+w). So each row adds +x at d and -x at d+w to an array of differences over the
-days asked for, and one cumulative sum gives every day: the work is rows + output, whatever the window. The other
-statistics are the same with another span: a counterpart counts once while its latest row is inside the window, so a row
-stands for it until the counterpart's next row or d+w, whichever is first; a day with the event counts once per key.
+The days on which a key is active, one after the other and key after key, are one long sequence of cells. What happened
+is counted per cell, and a running total of the sequence gives the sum of any window as one difference: the work is rows
+and cells, whatever the windows. A window never reaches into another run of days: between runs nothing happened for
+longer than the longest window.
+
+Distinct counterparts in a window are its rows, less those whose counterpart comes again within the window: each such
+pair counts from the later row until the earlier one leaves.
 
 Counts and values are integers (values in millionths) until the end, so the order of rows does not show in the result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from jobs.features.preferences import top_values
-from jobs.features.windows import Totals, Windows
+from jobs.features.preferences import Preferences, top_values
+from jobs.features.windows import Range, Windows
+
+CELLS_AT_ONCE = 500_000  # (keys x days) held at once: 200 MB of 50 columns of DOUBLE
 
 
-class Rows(NamedTuple):
-    """Rows of one event, sorted by (key, counterpart, day). `day` counts from the first day asked for."""
+class Facts(NamedTuple):
+    """Counted events, sorted by (key, event, counterpart, day), all but the amounts as numbers from 0. `day` counts
+    from the first day that any window reaches."""
 
     key: np.ndarray
+    event: np.ndarray
     counterpart: np.ndarray
     day: np.ndarray
     cnt: np.ndarray
     micros: np.ndarray
 
 
-class Grid:
-    """A (keys x days) array of integers, filled by spans."""
+class Timeline:
+    """The cells (key, day) covered by the given spans [start, end) of days, numbered by key and day."""
 
-    def __init__(self, keys: int, days: int) -> None:
-        self.keys, self.days = keys, days
-        self.differences = np.zeros((keys, days + 1), dtype=np.int64)
+    def __init__(self, n_keys: int, n_days: int, key: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
+        self._width = n_days + 1  # the last day is never covered: it parts the keys
+        change = np.zeros(n_keys * self._width + 1, dtype=np.int32)
+        np.add.at(change, key * self._width + start, np.int32(1))
+        np.subtract.at(change, key * self._width + np.minimum(end, n_days), np.int32(1))
+        is_covered = np.cumsum(change[:-1]) > 0
+        self._cells_before = np.concatenate([[0], np.cumsum(is_covered)])
+        covered = np.flatnonzero(is_covered)
+        self.key, self.day = np.divmod(covered, self._width)
+        begins = np.flatnonzero(np.diff(covered, prepend=-2) != 1)
+        self.run_start = np.repeat(begins, np.diff(begins, append=len(covered)))
 
-    def add(self, key: np.ndarray, start: np.ndarray, end: np.ndarray, amount: np.ndarray | int) -> Grid:
-        """Add an amount to the days [start, end) of a key; what lies outside the range is cut off."""
-        start, end = np.clip(start, 0, self.days), np.clip(end, 0, self.days)
-        amount = np.broadcast_to(np.asarray(amount, dtype=np.int64), key.shape)
-        flat, width = self.differences.reshape(-1), self.days + 1
-        np.add.at(flat, key * width + start, amount)
-        np.subtract.at(flat, key * width + end, amount)
-        return self
+    def __len__(self) -> int:
+        return len(self.key)
 
-    def values(self) -> np.ndarray:
-        return self.differences[:, :-1].cumsum(axis=1)
-
-
-def key_runs(table: pa.Table) -> tuple[pa.Array, np.ndarray]:
-    """The keys of a table sorted by key, and the row at which each one ends."""
-    column = table.column("key")
-    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    runs = pc.run_end_encode(column, run_end_type=pa.int64())
-    ends = runs.run_ends.to_numpy(zero_copy_only=False) - runs.offset
-    return runs.values, ends
+    def cell(self, key: np.ndarray, day: np.ndarray) -> np.ndarray:
+        """The cell of a key's day; of a day that is not covered, the next one that is."""
+        return self._cells_before[key * self._width + np.minimum(day, self._width - 1)]
 
 
-def compute_chunk(table: pa.Table, windows: Windows, first: int, history: list[int], totals: Totals) -> pa.Table:
-    """All features of the table's keys, one row per key and day of the range with an event in the longest window.
+def order_of(*columns: tuple[np.ndarray, int]) -> np.ndarray:
+    """Where rows go when sorted by these columns, the foremost first. Each: numbers from 0, and their bound."""
+    bits = [max(int(bound), 1).bit_length() for _, bound in columns]
+    if sum(bits) > 63:
+        return np.lexsort([values for values, _ in reversed(columns)])
+    packed = np.zeros(len(columns[0][0]), dtype=np.int64)
+    for (values, _), n in zip(columns, bits, strict=True):
+        packed = (packed << n) | values
+    return np.argsort(packed)  # equal rows are interchangeable: nothing else tells them apart
 
-    table: rows as `windows.action_rows` gives them, sorted by key. first: day number of the first day asked for;
-    history: per day asked for, how many days of its longest window had an input partition.
+
+def features_of(facts: pa.Table, preferences: pa.Table | None, asked: Range) -> Iterator[pa.Table]:
+    """All features of the keys of the tables, in several tables that are sorted by day: one row per key and day of the
+    range with an event in the longest window.
+
+    facts: key, event (its number in the windows), counterpart, day, cnt, value_micros; preferences: the columns of
+    `preferences.preference_rows`; both of the same keys, and all of their rows.
     """
-    keys, ends = key_runs(table)
-    key = np.repeat(np.arange(len(keys)), np.diff(ends, prepend=0))
-    n_days = len(history)
-    attribute = table.column("attribute")
-    is_preference = pc.is_valid(attribute).to_numpy(zero_copy_only=False)
-    by_event = _by_event(table, windows, key, first, ~is_preference)
-    preferences = table.filter(pa.array(is_preference))
-    preference_key = key[is_preference]
+    windows, first, n_days = asked.windows, asked.first, len(asked.history)
+    names, key = _encoded(facts.column("key"), preferences.column("key") if preferences is not None else None)
+    before = windows.longest - 1  # days before the first one asked for that a window reaches
+    rows = _sorted_facts(facts, key[: facts.num_rows], len(names), first - before, before + n_days)
+    preferred = Preferences.of(preferences, key[facts.num_rows :], windows, first, n_days)
+    cuts = [*range(0, len(names), max(1, CELLS_AT_ONCE // (before + n_days))), len(names)]
+    for (low, high), of_facts, of_preferences in zip(
+        pairwise(cuts), pairwise(np.searchsorted(rows.key, cuts)), pairwise(np.searchsorted(preferred.key, cuts)),
+        strict=True,
+    ):  # fmt: skip
+        part = Facts(*(column[slice(*of_facts)] for column in rows))
+        part = part._replace(key=part.key - low)
+        keys = names.slice(low, high - low)
+        yield _features(part, preferred.part(*of_preferences, low), keys, asked)
 
-    active = Grid(len(keys), n_days)
-    for rows in by_event.values():
-        active.add(rows.key, rows.day, rows.day + windows.longest, 1)
-    if windows.attributes and preferences.num_rows:
-        start = preferences.column("day").to_numpy() - first
-        active.add(preference_key, start, preferences.column("until").to_numpy() - first, 1)
-    cells = np.flatnonzero(active.values().reshape(-1))
 
-    columns = _numbers(by_event, windows, len(keys), n_days, cells)
-    columns |= _rates(columns, windows, totals, first, cells % n_days, n_days)
-    columns[f"{windows.side}__history_days"] = np.asarray(history, dtype=np.float64)[cells % n_days]
+def _encoded(one: pa.ChunkedArray, other: pa.ChunkedArray | None) -> tuple[pa.Array, np.ndarray]:
+    """The distinct values of both columns, and for each row of the one, then the other, the number of its value."""
+    chunks = one.chunks + (other.chunks if other is not None else [])
+    encoded = pa.chunked_array(chunks, one.type).combine_chunks().dictionary_encode()
+    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
+
+
+def _sorted_facts(facts: pa.Table, key: np.ndarray, n_keys: int, reach_first: int, n_days: int) -> Facts:
+    event = facts.column("event").to_numpy().astype(np.int64)
+    day = facts.column("day").to_numpy().astype(np.int64) - reach_first
+    others, counterpart = _encoded(facts.column("counterpart"), None)
+    n_events = int(event.max(initial=0)) + 1
+    inside = np.flatnonzero((day >= 0) & (day < n_days))
+    columns = ((key, n_keys), (event, n_events), (counterpart, len(others)), (day, n_days))
+    order = inside[order_of(*((column[inside], bound) for column, bound in columns))]
+    amounts = (facts.column(name).to_numpy() for name in ("cnt", "value_micros"))
+    return Facts(*(column[order] for column in (key, event, counterpart, day, *amounts)))
+
+
+def _features(rows: Facts, preferences: Preferences, keys: pa.Array, asked: Range) -> pa.Table:
+    windows, before, n_days = asked.windows, asked.windows.longest - 1, len(asked.history)
+    line = Timeline(
+        len(keys),
+        before + n_days,
+        np.concatenate([rows.key, preferences.key]),
+        np.concatenate([rows.day, preferences.start + before]),
+        np.concatenate([rows.day + windows.longest, preferences.until + before]),
+    )
+    wanted = np.flatnonzero(line.day >= before)
+    wanted = wanted[np.argsort(line.day[wanted].astype(np.uint16), kind="stable")]
+    key, day = line.key[wanted], line.day[wanted] - before
+    columns = _numbers(rows, windows, line, wanted)
+    columns |= _rates(columns, asked, day)
+    columns[f"{windows.side}__history_days"] = np.asarray(asked.history, dtype=np.float64)[day]
     arrays = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
-    arrays |= top_values(preferences, preference_key, windows, first, n_days, cells)
-    head = {
-        f"{windows.side}_id": keys.take(pa.array(cells // n_days)),
-        "day": pa.array((cells % n_days + first).astype(np.int32)),
-    }
+    arrays |= top_values(preferences, windows, len(keys), n_days, day * len(keys) + key)
+    head = {f"{windows.side}_id": keys.take(pa.array(key)), "day": pa.array((day + asked.first).astype(np.int32))}
     return pa.table(head | {name: arrays[name] for name in windows.names})
 
 
-def _by_event(table: pa.Table, windows: Windows, key: np.ndarray, first: int, wanted: np.ndarray) -> dict[str, Rows]:
-    code = {event: number for number, event in enumerate(windows.events)}
-    encoded = table.column("event").combine_chunks().dictionary_encode()
-    of_dictionary = np.array([code.get(e, -1) for e in encoded.dictionary.to_pylist()], dtype=np.int64)
-    event = np.full(table.num_rows, -1) if not len(of_dictionary) else of_dictionary[encoded.indices.to_numpy()]
-    event = np.where(wanted, event, -1)
-    counterpart = table.column("counterpart").combine_chunks().dictionary_encode().indices.to_numpy()
-    day = table.column("day").to_numpy().astype(np.int64) - first
-    order = np.lexsort((day, counterpart, key, event))
-    bounds = np.searchsorted(event[order], np.arange(len(windows.events) + 1))
-    cnt, micros = table.column("cnt").to_numpy(), table.column("value_micros").to_numpy()
-    result = {}
-    for name, number in code.items():
-        at = order[bounds[number] : bounds[number + 1]]
-        result[name] = Rows(key[at], counterpart[at], day[at], cnt[at], micros[at])
-    return result
-
-
-def _numbers(
-    by_event: dict[str, Rows], windows: Windows, n_keys: int, n_days: int, cells: np.ndarray
-) -> dict[str, np.ndarray]:
+def _numbers(rows: Facts, windows: Windows, line: Timeline, wanted: np.ndarray) -> dict[str, np.ndarray]:
     """Counts, distinct counterparts, active days, values and days since, of the wanted cells."""
+    end, run_start = wanted + 1, line.run_start[wanted]
+    begin = {w: np.maximum(end - w, run_start) for w in windows.windows}
 
-    def sums(key: np.ndarray, day: np.ndarray, length: np.ndarray | int, amount: np.ndarray | int) -> np.ndarray:
-        grid = Grid(n_keys, n_days).add(key, day, day + length, amount)
-        return grid.values().reshape(-1)[cells].astype(np.float64)
+    def sums(per_cell: np.ndarray) -> dict[int, np.ndarray]:
+        """By window, the sum over the window that ends with each wanted cell."""
+        running = np.concatenate([[0], np.cumsum(per_cell)])
+        upto = running[end]
+        return {w: upto - running[begin[w]] for w in windows.windows}
 
     columns: dict[str, np.ndarray] = {}
-    for event, rows in by_event.items():
+    for number, event in enumerate(windows.events):
         prefix = f"{windows.side}__{event}"
-        until_next = _days_until_next(rows)
-        active_key, active_day = _distinct(rows.key, rows.day)
-        for w in windows.windows:
-            counts = columns[f"{prefix}_cnt_{w}d"] = sums(rows.key, rows.day, w, rows.cnt)
-            columns[f"{prefix}_uniq_{w}d"] = sums(rows.key, rows.day, np.minimum(until_next, w), 1)
-            columns[f"{prefix}_days_{w}d"] = sums(active_key, active_day, w, 1)
-            if event in windows.value_events:
-                total = columns[f"{prefix}_value_sum_{w}d"] = sums(rows.key, rows.day, w, rows.micros) / 1e6
-                columns[f"{prefix}_value_mean_{w}d"] = _divide(total, counts)
-        since = _days_since(active_key, active_day, n_keys, n_days).reshape(-1)[cells]
-        columns[f"{prefix}_days_since"] = np.where(since < windows.longest, since, np.nan)
+        mine = Facts(*(column[rows.event == number] for column in rows))
+        cell = line.cell(mine.key, mine.day)
+        acted = np.bincount(cell, minlength=len(line))
+        cnt = sums(np.bincount(cell, weights=mine.cnt, minlength=len(line)))  # whole numbers, exact up to 2^53
+        columns |= {f"{prefix}_cnt_{w}d": cnt[w] for w in windows.windows}
+        if "uniq" in windows.statistics:
+            for w, total in sums(acted).items():
+                columns[f"{prefix}_uniq_{w}d"] = (total - _again(mine, line, w)[wanted]).astype(np.float64)
+        if "days" in windows.statistics:
+            columns |= {f"{prefix}_days_{w}d": n.astype(np.float64) for w, n in sums(acted > 0).items()}
+        if event in windows.value_events:
+            value = np.zeros(len(line), dtype=np.int64)
+            np.add.at(value, cell, mine.micros)
+            for w, micros in sums(value).items():
+                columns[f"{prefix}_value_sum_{w}d"] = micros / 1e6
+                columns[f"{prefix}_value_mean_{w}d"] = _divide(micros / 1e6, cnt[w])
+        if "days_since" in windows.statistics:
+            latest = np.maximum.accumulate(np.where(acted > 0, np.arange(len(line)), -1))[wanted]
+            is_there = (latest >= run_start) & (wanted - latest < windows.longest)
+            columns[f"{prefix}_days_since"] = np.where(is_there, wanted - latest, np.nan)
     return columns
 
 
-def _days_until_next(rows: Rows) -> np.ndarray:
-    """Days until the key's next row with the same counterpart; very many where there is none."""
-    gap = np.full(rows.day.shape, 1 << 30, dtype=np.int64)
+def _again(rows: Facts, line: Timeline, w: int) -> np.ndarray:
+    """Per cell, how many rows of the window [day-w+1, day] have the counterpart of a later row of it."""
     same = (rows.key[1:] == rows.key[:-1]) & (rows.counterpart[1:] == rows.counterpart[:-1])
-    gap[:-1] = np.where(same, rows.day[1:] - rows.day[:-1], gap[:-1])
-    return gap
+    earlier = np.flatnonzero(same & (rows.day[1:] - rows.day[:-1] < w))
+    key = rows.key[earlier]
+    change = np.bincount(line.cell(key, rows.day[earlier + 1]), minlength=len(line) + 1)
+    change -= np.bincount(line.cell(key, rows.day[earlier] + w), minlength=len(line) + 1)
+    return np.cumsum(change[:-1])
 
 
-def _distinct(key: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct (key, day), sorted."""
-    if not key.size:
-        return key, day
-    low = int(day.min())
-    width = int(day.max()) - low + 1
-    packed = np.unique(key * width + (day - low))
-    return packed // width, packed % width + low
-
-
-def _days_since(key: np.ndarray, day: np.ndarray, n_keys: int, n_days: int) -> np.ndarray:
-    """Per key and day, days since the latest active day; very many where there is none. Input sorted by (key, day)."""
-    last = np.full((n_keys, n_days), -(1 << 30), dtype=np.int64)
-    last[key, np.maximum(day, 0)] = day  # of several days before the range the latest is assigned last
-    return np.arange(n_days) - np.maximum.accumulate(last, axis=1)
-
-
-def _rates(
-    columns: dict[str, np.ndarray], windows: Windows, totals: Totals, first: int, day: np.ndarray, n_days: int
-) -> dict[str, np.ndarray]:
+def _rates(columns: dict[str, np.ndarray], asked: Range, day: np.ndarray) -> dict[str, np.ndarray]:
     """Smoothed rates. day: per cell, the position of its day in the range."""
-    result = {}
+    windows, result = asked.windows, {}
     for name, impressions, hits in windows.rates:
         for w in windows.windows:
-            seen, hit = (_window_totals(totals.get(event, {}), first, n_days, w) for event in (impressions, hits))
+            seen, hit = (_window_totals(asked, event, w) for event in (impressions, hits))
             prior = _divide(windows.smoothing * seen, hit)[day]  # pseudo-impressions; NaN where nobody hit at all
             own_seen, own_hit = (columns[f"{windows.side}__{event}_cnt_{w}d"] for event in (impressions, hits))
             rate = _divide(windows.smoothing + own_hit, prior + own_seen)
@@ -179,8 +196,8 @@ def _rates(
     return result
 
 
-def _window_totals(by_day: dict[int, int], first: int, n_days: int, w: int) -> np.ndarray:
-    days = range(first, first + n_days)
+def _window_totals(asked: Range, event: str, w: int) -> np.ndarray:
+    by_day, days = asked.totals.get(event, {}), range(asked.first, asked.first + len(asked.history))
     return np.array([sum(by_day.get(d, 0) for d in range(t - w + 1, t + 1)) for t in days], dtype=np.float64)
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import sys
-import time
-from dataclasses import replace
 
+from jobs.flow import cli as flow_cli
 from jobs.lib import quality_cli
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
-from jobs.lib.errors import NodeError, RecflowError
-from jobs.lib.solution import Node, Solution, load_solution
+from jobs.lib.errors import RecflowError
+from jobs.lib.solution import load_solution
 
 log = logging.getLogger("recflow")
-
-DATA_JOBS = ("create_data", "clean_up")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,40 +34,10 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def run_node(solution: Solution, name: str, days: list[str], params: dict | None = None) -> None:
-    """Run one node (by node, table or job name) for consecutive days, in this process.
-
-    params: what flags say about the demo data; only `create_data` takes any.
-    """
-    node = find_node(solution, name)
-    if params:
-        if node.job != "create_data":
-            raise RecflowError(f"--{next(iter(params))} is about create_data, not {name}")
-        node = replace(node, params=params)
-    started = time.monotonic()
-    importlib.import_module(node.module).main(days, solution, node)
-    shown = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
-    log.info("%s ds=%s done in %.1f s", node.name, shown, time.monotonic() - started)
-
-
-def find_node(solution: Solution, name: str) -> Node:
-    """A node of the flow, or a data job that stands beside it. Raises NodeError with the names there are."""
-    if name in DATA_JOBS:
-        return Node(name, name, "data")
-    try:
-        return solution.node(name)
-    except NodeError as error:
-        raise NodeError(f"{error}, {', '.join(DATA_JOBS)}") from None
-
-
 def _run(arguments: argparse.Namespace) -> None:
+    from jobs.flow.running import run_node
+
     run_node(load_solution(arguments.solution), arguments.node, _days(arguments), from_arguments(arguments))
-
-
-def _flow(arguments: argparse.Namespace) -> None:
-    from jobs.lib.flow import run_flow
-
-    run_flow(load_solution(arguments.solution), _days(arguments))
 
 
 def _register(arguments: argparse.Namespace) -> int:
@@ -90,7 +56,7 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _try(arguments: argparse.Namespace) -> None:
-    from jobs.lib.flow import try_folder
+    from jobs.flow.try_folder import try_folder
 
     if arguments.days < 1:
         raise RecflowError(f"--days is {arguments.days}; at least 1 is needed")
@@ -130,6 +96,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _freeze(arguments: argparse.Namespace) -> None:
     from jobs.lib import partitions
 
+    tables = load_solution(arguments.solution).tables
+    known = [config.table for config in (tables.user, tables.item, tables.behavior) if config is not None]
+    if arguments.table not in known:
+        raise RecflowError(f"{arguments.table} is no input table of the solution; there are: {', '.join(known)}")
     (partitions.freeze if arguments.name == "freeze" else partitions.unfreeze)(arguments.table)
     print(f"{arguments.table}: {'frozen: its days wait' if arguments.name == 'freeze' else 'not frozen'}")
 
@@ -182,7 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "Run one job for one day or a range of days.", "days", "solution")
     run.add_argument("node", help="a node, table or job name")
     add_arguments(run.add_argument_group("demo data (create_data only)"))
-    command("flow", _flow, "Run every node of the flow, day by day, in this process.", "days", "solution")
+    flow_cli.add_to(command("backfill", flow_cli.run, "Plan or run the flow for a range of days, in this process."))
+    flow_cli.add_status_to(command("status", flow_cli.show_status, "What is there, waits, is late, failed or stale."))
     registered = command("register", _register, "Propose a registration from the files of a folder, to be corrected.")
     registered.add_argument(
         "--guess", required=True, metavar="FOLDER", help="the folder or s3:// prefix with the files"
@@ -208,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("address", help="a bundle, or a scenario's published folder (then its latest)")
     quality_cli.add_to(command("quality", quality_cli.run, "What was judged of a day, and letting a block pass once."))
     for name, text in (("freeze", "Hold a table's days at its anchor."), ("unfreeze", "Let them flow again.")):
-        command(name, _freeze, text).add_argument("table")
+        command(name, _freeze, text, "solution").add_argument("table")
     demo = command("demo", _demo, "Create data, run the flow through Airflow, publish and show what came out.")
     demo.add_argument("--days", type=int, default=30, help="days of planted data (default 30)")
     ui = command("ui", _ui, "Start Airflow and its UI.")

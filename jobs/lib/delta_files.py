@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from jobs.lib import partitions
 from jobs.lib.errors import ContractError
@@ -24,6 +25,28 @@ class DataFile:
     bytes: int
     rows: int
     content: int
+
+
+@dataclass(frozen=True)
+class DayFile:
+    """A file of a ds that a table consists of now."""
+
+    ds: str
+    address: str
+    rows: int
+
+
+def day_files(table: str, days: list[str]) -> list[DayFile]:
+    """The files of these days of a table that recflow writes, for readers without Spark."""
+    import pyarrow as pa
+
+    delta = partitions.delta_table(table)
+    if delta is None:
+        return []
+    actions, wanted = pa.table(delta.get_add_actions(flatten=True)), set(days)
+    told = zip(*(actions.column(c).to_pylist() for c in ("partition.ds", "path", "num_records")), strict=True)
+    root = partitions.table_path(table)
+    return sorted((DayFile(ds, f"{root}/{unquote(path)}", n) for ds, path, n in told if ds in wanted), key=str)
 
 
 def replace_days(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 from jobs.lib import driver, partitions, platform
 from jobs.lib.days import add_days, window
+from jobs.lib.errors import Skipped
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution, load_solution
 from jobs.publish.summary import print_summary
@@ -47,11 +49,11 @@ def fill(solution: Solution, days: list[str]) -> float:
     run = partial(driver.run, solution_path=solution.path, log=log.info)
     run("create_data", days)
     before = days[:-1]
-    for name in ("input_checks", "actions_daily", "user_features", "item_features"):
-        run(name, before)
+    run("input_checks", before)
     for node in solution.nodes():
-        if node.stage in ("recall", "ranking") and node.name != "evaluation":  # no lists before these to judge
-            run(node.name, before[-1:])
+        if node.stage in ("features", "recall", "ranking") and node.name not in ("input_checks", "evaluation"):
+            with suppress(Skipped):  # run again the day after, it has a model that serves
+                run(node.name, before[-1:])  # and, before it, what its windows lack
     return best_auc(days[-1:], solution)[0]
 
 

@@ -32,7 +32,7 @@ log = logging.getLogger("recflow")
 
 def run_job(name: str, days: list[str], solution: str) -> None:
     """The runner of a real driver: one node or job in this process."""
-    from jobs.lib.cli import run_node
+    from jobs.flow.running import run_node
     from jobs.lib.session import spark
     from jobs.lib.solution import load_solution
 
@@ -41,7 +41,7 @@ def run_job(name: str, days: list[str], solution: str) -> None:
     if (seconds := time.monotonic() - before) > 1:
         log.info("Spark session started in %.1f s", seconds)
     try:
-        run_node(load_solution(solution), name, days)
+        run_node(load_solution(solution), name, days, if_due=True)
     finally:
         session.catalog.clearCache()
 

@@ -25,5 +25,9 @@ class MissingPartition(RecflowError):
     """An input partition is not there; names the table and the ds."""
 
 
+class Skipped(RecflowError):
+    """Not due on this ds; says why. No failure: what comes after goes on with what there is."""
+
+
 class NodeError(RecflowError):
     """No node or job of that name."""

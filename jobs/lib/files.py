@@ -84,8 +84,9 @@ Ranges = list[tuple[Any, Any]]
 
 
 def delta_ranges(address: str, column: str) -> Ranges:
-    """Least and greatest value of a column in each file, by the log; (None, None) where it has no statistics."""
-    adds = _adds(address) or []
+    """Least and greatest value of a column in each file of `delta_files`, by the log; (None, None) where
+    it has no statistics."""
+    adds = sorted(_adds(address) or [], key=lambda add: add["path"])
     return [tuple((add.get(side) or {}).get(column) for side in ("min", "max")) for add in adds]
 
 

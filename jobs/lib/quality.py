@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -20,6 +21,8 @@ from jobs.lib.quality_results import Bounds, Result
 
 log = logging.getLogger("recflow")
 
+_judging = threading.Lock()  # nodes at a time share one context of Great Expectations
+
 
 def judge(
     table: str, contract: Contract, measured: Mapping[str, Figures], past: Mapping[str, Figures] | None = None
@@ -31,7 +34,8 @@ def judge(
     if not contract.checks or not measured:
         return []
     seen = {(ds, c.name): observe(c, ds, measured, past or {}) for ds in measured for c in contract.checks}
-    beyond = _beyond_limits(contract, list(measured), seen)
+    with _judging:
+        beyond = _beyond_limits(contract, list(measured), seen)
     results = []
     for ds in measured:
         for check in contract.checks:

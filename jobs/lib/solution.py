@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -19,7 +19,7 @@ from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
 from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.solution_params import Features, Name, Publish, Ranking, RecallParams
+from jobs.lib.solution_params import Cadence, Features, Name, Publish, Ranking, RecallParams
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
 
@@ -27,7 +27,8 @@ from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validate
 class Node:
     """One job of the flow. `inputs` are names of nodes of the same run; `params` is set for recalls only.
 
-    `always`: runs once everything before it has ended, whatever came of it.
+    `always`: runs once everything before it has ended, whatever came of it. `history`: later days look back on its
+    partitions, so a range makes it for every ds, in one pass; the others are made for the days that are published.
     """
 
     name: str
@@ -36,10 +37,16 @@ class Node:
     inputs: tuple[str, ...] = ()
     params: Any = None
     always: bool = False
+    history: bool = False
 
     @property
     def module(self) -> str:
         return f"jobs.{self.stage}.{self.job}"
+
+
+CREATE_DATA = Node("create_data", "create_data", "data", history=True)
+CLEAN_UP = Node("clean_up", "clean_up", "data")
+BESIDE = {node.name: node for node in (CREATE_DATA, CLEAN_UP)}  # jobs with DAGs of their own
 
 
 class Solution(Strict):
@@ -56,6 +63,8 @@ class Solution(Strict):
     recalls: list[SerializeAsAny[RecallParams]]
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
+    cadence: Cadence = Cadence()
+    short_history: Literal["mark", "fail"] = "mark"  # where days of a window are missing
     diagnostics: Diagnostics = Diagnostics()
     retention: Retention = Retention()
     demo: DemoParams | None = None
@@ -132,13 +141,13 @@ class Solution(Strict):
             for recall in self.recalls
         )
         return (
-            Node("input_checks", "input_checks", "features"),
-            Node("actions_daily", "actions_daily", "features", ("input_checks",)),
-            Node("user_features", "user_features", "features", ("actions_daily",)),
-            Node("item_features", "item_features", "features", ("actions_daily",)),
+            Node("input_checks", "input_checks", "features", history=True),
+            Node("actions_daily", "actions_daily", "features", ("input_checks",), history=True),
+            Node("user_features", "user_features", "features", ("actions_daily",), history=True),
+            Node("item_features", "item_features", "features", ("actions_daily",), history=True),
             *recalls,
-            Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features")),
-            Node("suspicious_users", "suspicious_users", "ranking"),
+            Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features"), history=True),
+            Node("suspicious_users", "suspicious_users", "ranking", history=True),
             Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
@@ -154,6 +163,16 @@ class Solution(Strict):
             if name in (node.name, self.table(node.name)):
                 return node
         raise NodeError(f"no node {name!r} in {self.scenario}; there are: {', '.join(n.name for n in self.nodes())}")
+
+
+def find_node(solution: Solution, name: str) -> Node:
+    """A node of the flow, or a job that stands beside it. Raises NodeError with the names there are."""
+    if name in BESIDE:
+        return BESIDE[name]
+    try:
+        return solution.node(name)
+    except NodeError as error:
+        raise NodeError(f"{error}, {', '.join(BESIDE)}") from None
 
 
 def load_solution(path: str | Path | None = None) -> Solution:

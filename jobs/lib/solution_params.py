@@ -68,6 +68,15 @@ class Ranking(Strict):
         return self
 
 
+class Cadence(Strict):
+    """How often a node runs that need not run every day: every so many days, counted so that weekly is on Sundays.
+
+    A day on which it is not due still has it run when nothing it made is younger than that.
+    """
+
+    rank_model: int = Field(7, ge=1, le=60)
+
+
 class Publish(Strict):
     candidates: int = Field(500, ge=1, le=10_000)
     top_n: int = Field(20, ge=1, le=1000)

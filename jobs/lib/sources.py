@@ -51,6 +51,22 @@ def present_days(config: TableConfig) -> list[str]:
     return _days_of_column(config, told, columns[0])
 
 
+def files_of(config: TableConfig, ds: str) -> list[files.SourceFile]:
+    """The files that may hold rows of a day: by their partition, else by the least and greatest value of each."""
+    source, told = config.source, _files(config)
+    if source.day is None and config.snapshot == "once":
+        return told
+    columns = _columns(source.day) if source.day else [config.roles.event_time]
+    if source.day and all(column in file.partition for file in told for column in columns):
+        return [file for file in told if ds_of(source.day, file.partition) == ds]
+
+    def day_of(value: Any) -> str | None:
+        return ds_of(source.day, {columns[0]: value}) if source.day else _local_day(value, config)
+
+    spans = [(day_of(low), day_of(high)) for low, high in _ranges(config, told, columns[0])]
+    return [file for file, (first, last) in zip(told, spans, strict=True) if first and last and first <= ds <= last]
+
+
 def read_days(config: TableConfig, days: list[str]) -> DataFrame:
     """The rows of these days under the table's own columns, and `ds`."""
     from jobs.lib.session import spark

@@ -98,23 +98,6 @@ def small_table(solution: Solution, name: str, ds: str, columns: list[str]) -> l
     return partitions.read_arrow(table, ds, columns).to_pylist()
 
 
-def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
-    """What a reader must know before believing a figure."""
-    said = []
-    if model.booster is None:
-        said.append(model.reason)
-    elif model.ds != ds:
-        said.append(f"Lists are ordered by the model of {model.ds}, the newest one trained on data up to this day.")
-    if solution.impression is None:
-        said.append(
-            "Impressions are not recorded: negatives were sampled from what was on offer, so ranking figures tell "
-            f"{solution.target}s from random items, and predicted rates are not click-through rates."
-        )
-    if not any(subject == "list" for subject, *_ in measures):
-        said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
-    return said
-
-
 def figures_of(
     solution: Solution, ds: str, totals: Totals, model: Model, measures: Measures, notes: list[str]
 ) -> Figures:

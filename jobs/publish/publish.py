@@ -13,20 +13,33 @@ from functools import cache, partial
 
 from jobs.lib import partitions, tables
 from jobs.lib.contracts import load_contract
+from jobs.lib.days import window
 from jobs.lib.object_store import open_store
+from jobs.lib.reads import Reads, input_of, on_days
 from jobs.lib.session import at_once
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import Node, Solution
 from jobs.publish import release
 from jobs.publish.bundle import Entry
 from jobs.publish.exports import Form, write_parts
-from jobs.publish.figures import Model, figures_of, measures_of, model_of, notes_of, small_table, totals_of
+from jobs.publish.figures import (
+    ACTED_ON_DAYS,
+    Model,
+    figures_of,
+    measures_of,
+    model_of,
+    small_table,
+    totals_of,
+)
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
+from jobs.publish.notes import notes_of
 from jobs.publish.report import Measures, report
 
 log = logging.getLogger("recflow")
 
 CONTRACT = None
+SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics")
+PUBLISHED = ("user_features", "item_features", "recommendations", "evaluation")
 # contract -> key column, and the columns that pairec's readers select
 _PAIREC = {
     "recall_i2i": ("trigger_item_id", ("item_id", "similar_item_ids")),
@@ -151,6 +164,23 @@ def _sources_id() -> str:
     return digest.hexdigest()
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    made = [n for n in solution.nodes() if not n.always and n.stage != "publish"]
+    needed = [n for n in made if n.stage in ("recall", "diagnostics") or n.name in PUBLISHED]
+    tables, actions = solution.tables, solution.table("actions_daily")
+    return Reads(
+        needs=tuple((solution.table(n.name), ds) for n in needed),
+        found=(
+            *((solution.table(n.name), ds) for n in made if n not in needed),
+            *(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
+            *on_days(actions, window(ds, ACTED_ON_DAYS)),
+        ),
+        model_up_to=ds,
+    )
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
+    """params: set_latest, whether readers are moved to these days even if they are at a later one."""
+    back = bool(node.params and node.params.get("set_latest"))
     for ds in days:
-        publish(solution, ds)
+        publish(solution, ds, back)

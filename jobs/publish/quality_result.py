@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from jobs.lib import quality_results
+from jobs.lib.reads import Reads
 from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.tables import write_days
@@ -17,6 +18,7 @@ from jobs.publish.data_docs import write_data_docs
 log = logging.getLogger("recflow")
 
 CONTRACT = "quality_result"
+SETTINGS = ()
 COLUMNS = (
     "table_name string, contract string, contract_id string, check_name string, kind string, severity string, "
     "level string, is_blocking boolean, observed double, observed_of bigint, orange string, red string, shown string, "
@@ -35,6 +37,11 @@ def result_rows(judged: list[dict[str, Any]]) -> list[tuple]:
         for day in judged
         for r in day["results"]
     ]  # fmt: skip
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    """No partition: what was judged is kept beside them, and collected whenever a run of the day ends."""
+    return Reads()
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
+from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import read_days, write_days
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "candidates"
+SETTINGS = ("publish",)
 COLUMNS = (
     "user_id string, item_id string, score double, rank int, sources array<struct<recall:string,score:double,rank:int>>"
 )
@@ -87,6 +89,12 @@ def _merged(shared, recalls: list[str], limit: int, batches: Iterator[pa.RecordB
     for rows in whole_users(batches, PIECE):
         for piece in few_users(rows, max(1, CELLS // limit)):
             yield fused(piece, shared.value, recalls, limit)
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    publish = solution.publish
+    recalls = [r.name for r in solution.recalls if inputs.contract_of(r) in ("recall_u2i", "recall_hot")]
+    return inputs.reads_of(solution, ds, max(publish.active_days, publish.seen_days), *recalls)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 from jobs.lib import partitions
 from jobs.lib.columns import rank_within
 from jobs.lib.days import add_days, window
+from jobs.lib.reads import Reads, input_of, on_days
 from jobs.lib.session import at_once, spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
 from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
-from jobs.ranking.rank_model import read_samples
+from jobs.ranking.training_rows import read_samples
 from jobs.recall.inputs import actions_of_window, contract_of, offered_items
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "evaluation"
+SETTINGS = ("features", "publish.active_days", "ranking.target", "ranking.max_train_rows", "ranking.seed")
 SCHEMA = "subject string, measure string, k int, value double, n bigint, ds string"
 RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)
 POPULARITY_DAYS = 7
 EVERYONE = "-1"
+LISTS = ("recall_u2i", "recall_hot")
 
 Figure = tuple[str, str, int, float | None, int]
 
@@ -121,6 +124,19 @@ def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
     return figures
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    """Lists of the day before are judged if they are there: nobody makes lists of a day that is over to judge them."""
+    before, actions = add_days(ds, -1), solution.table("actions_daily")
+    judged = [solution.table(r.name) for r in solution.recalls if contract_of(r) in LISTS]
+    lists = [(table, before) for table in (*judged, solution.table("recommendations"))]
+    reach = window(before, max(POPULARITY_DAYS, solution.publish.active_days))
+    return Reads(
+        needs=((solution.table("rank_samples"), ds), (actions, ds)),
+        found=(*lists, *on_days(actions, reach), *input_of(solution.tables.item, before)),
+        model_up_to=before,
+    )
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """Day by day. A day without lists or model of the day before gets no rows about them, and the log says so."""
     rows = []
@@ -155,7 +171,7 @@ def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, t
     tables = {f"recall:{r.name}": (solution.table(r.name), contract_of(r), RECALL_KS) for r in solution.recalls}
     tables["list"] = (solution.table("recommendations"), "recommendations", LIST_KS)
     for subject, (table, contract, lengths) in tables.items():
-        if contract not in ("recall_u2i", "recall_hot", "recommendations"):
+        if contract not in (*LISTS, "recommendations"):
             continue
         if not present_days(table, [ds]):
             log.info("%s ds=%s: %s has no list of the day before", solution.table("evaluation"), add_days(ds, 1), table)

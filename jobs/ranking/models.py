@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
-from jobs.lib.tables import read_days
 from jobs.ranking import measures
 from jobs.ranking.model_input import category_columns, model_frame, number_columns
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("recflow")
+
+TRAINED = "trained"
 
 # Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same
 # cores (Spark, other nodes) a training took three times the CPU.
@@ -36,20 +37,32 @@ class Model:
     metadata: dict
 
 
-def newest_model(solution: Solution, up_to: str) -> tuple[str, Model] | None:
-    """The newest trained model of a ds up to this one, with its ds; None when there is none."""
+def usable_days(solution: Solution) -> list[str]:
+    """Every ds with a trained model whose features the solution still has, oldest first. Free of Spark."""
     table = solution.table("rank_model")
-    for ds in reversed([ds for ds in partitions.present_days(table) if ds <= up_to]):
-        row = read_days(table, [ds]).first()
-        if row is None or row["booster"] is None:
+    present = partitions.present_days(table)
+    if not present or (delta := partitions.delta_table(table)) is None:
+        return []
+    rows = delta.to_pyarrow_dataset().to_table(columns=["ds", "status", "metadata"]).to_pylist()
+    known = {*number_columns(solution), *category_columns(solution)}
+    usable = []
+    for row in rows:
+        if row["ds"] not in present or row["status"] != TRAINED:
             continue
-        model = Model(bytes(row["booster"]), json.loads(row["metadata"]))
-        known = {*number_columns(solution), *category_columns(solution)}
-        if unknown := sorted(set(model_features(model)) - known):
-            log.warning("%s ds=%s: not used, the solution no longer has its feature %s", table, ds, unknown[0])
+        if unknown := sorted({f["name"] for f in json.loads(row["metadata"])["features"]} - known):
+            log.warning("%s ds=%s: not used, the solution no longer has its feature %s", table, row["ds"], unknown[0])
             continue
-        return ds, model
-    return None
+        usable.append(row["ds"])
+    return sorted(usable)
+
+
+def newest_model(solution: Solution, up_to: str) -> tuple[str, Model] | None:
+    """The newest usable model of a ds up to this one, with its ds; None when there is none."""
+    ds = max((day for day in usable_days(solution) if day <= up_to), default=None)
+    if ds is None:
+        return None
+    [row] = partitions.read_arrow(solution.table("rank_model"), ds, ["booster", "metadata"]).to_pylist()
+    return ds, Model(row["booster"], json.loads(row["metadata"]))
 
 
 def model_features(model: Model) -> dict[str, list[str] | None]:

@@ -14,56 +14,41 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions
-from jobs.lib.columns import seeded_hash
-from jobs.lib.days import window
+from jobs.lib.days import day_number, window
+from jobs.lib.reads import Reads, on_days
 from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
-from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking.model_input import (
-    KEYS,
     category_columns,
     context_categories,
     model_frame,
-    model_select,
     number_columns,
 )
-from jobs.ranking.models import Model, compare, predict, target_label
+from jobs.ranking.models import TRAINED, Model, compare, predict, target_label, usable_days
+from jobs.ranking.training_rows import (
+    IS_FLAGGED,
+    Split,
+    part_of,
+    read_samples,
+    split_days,
+    total_order,
+    without_flagged,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     import xgboost
-    from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_model"
+SETTINGS = ("features", "ranking")
 SCHEMA = "status string, booster binary, metadata string, ds string"
-IS_FLAGGED = "is_flagged"
-
-
-@dataclass(frozen=True)
-class Split:
-    """Days of each part; all of train lie before validation, and those before test."""
-
-    train: list[str]
-    validation: list[str]
-    test: list[str]
-
-
-def split_days(days: list[str], solution: Solution) -> Split | None:
-    """The days with samples, newest for test. None when not every part gets a day."""
-    ranking = solution.ranking
-    held_out = ranking.validation_days + ranking.test_days
-    if len(days) <= held_out:
-        return None
-    train, rest = days[:-held_out], days[-held_out:]
-    return Split(train, rest[: ranking.validation_days], rest[ranking.validation_days :])
+SUNDAY = 3  # 1970-01-04, as a day number
 
 
 def rank_model(samples: pa.Table, solution: Solution) -> Model:
@@ -77,8 +62,8 @@ def rank_model(samples: pa.Table, solution: Solution) -> Model:
     if split is None:
         needed = solution.ranking.validation_days + solution.ranking.test_days + 1
         return Model(None, base | {"reason": f"samples on {len(days)} days, at least {needed} are needed"})
-    ordered = samples.take(_total_order(samples))
-    parts = {name: _part(ordered, getattr(split, name)) for name in ("train", "validation", "test")}
+    ordered = samples.take(total_order(samples))
+    parts = {name: part_of(ordered, getattr(split, name)) for name in ("train", "validation", "test")}
     if IS_FLAGGED in samples.column_names:
         parts["train"], base["excluded"] = without_flagged(parts["train"])
     positives = int(pc.sum(parts["train"].column(label)).as_py() or 0)
@@ -89,38 +74,6 @@ def rank_model(samples: pa.Table, solution: Solution) -> Model:
         if len(pc.unique(parts[name].column(label))) < 2:
             return Model(None, base | {"reason": f"all rows of the {name} days have the same label"})
     return _trained(parts, split, base, solution)
-
-
-def _total_order(samples: pa.Table) -> np.ndarray:
-    """Row order by KEYS: the bytes of a model depend on it."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    ranks = []
-    for name in reversed(KEYS):
-        encoded = pc.dictionary_encode(samples.column(name).combine_chunks())
-        position = np.empty(len(encoded.dictionary), dtype=np.int64)
-        position[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(encoded.dictionary))
-        ranks.append(position[encoded.indices.to_numpy(zero_copy_only=False)])
-    return pa.array(np.lexsort(ranks))
-
-
-def _part(samples: pa.Table, days: list[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return samples.filter(pc.is_in(samples.column("ds"), value_set=pa.array(days, pa.string())))
-
-
-def without_flagged(train: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """The rows that are not flagged, and how many users and rows were."""
-    import pyarrow.compute as pc
-
-    flagged = pc.fill_null(train.column(IS_FLAGGED), False)
-    left_out = train.filter(flagged)
-    counts = {"suspicious_users": pc.count_distinct(left_out.column("user_id")).as_py(), "rows": left_out.num_rows}
-    return train.filter(pc.invert(flagged)), counts
 
 
 def features_of(train: pa.Table, solution: Solution) -> dict[str, list[str] | None]:
@@ -165,7 +118,7 @@ def _trained(parts: dict[str, pa.Table], split: Split, base: dict, solution: Sol
     gain = best.get_score(importance_type="total_gain")
     total = math.fsum(gain.values()) or 1.0
     metadata = base | {
-        "status": "trained",
+        "status": TRAINED,
         "features": [_feature(name, categories) for name, categories in features.items()],
         "importance": {n: round(g / total, 6) for n, g in sorted(gain.items(), key=lambda p: (-p[1], p[0]))},
         "spans": {name: {"days": getattr(split, name), **_counts(part, label)} for name, part in parts.items()},
@@ -207,23 +160,27 @@ def test_metrics(
     return compare(test, predict(booster, test, features), float(prior), solution)
 
 
-def read_samples(solution: Solution, days: list[str], flagged: DataFrame | None = None) -> pa.Table:
-    """Samples of the days for the model, at most max_train_rows of them, chosen by a hash.
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    samples, days = solution.table("rank_samples"), window(ds, solution.ranking.training_days)
+    wanted = on_days(samples, days[:-1])
+    if solution.ranking.exclude_suspicious_users:
+        wanted += on_days(solution.table("suspicious_users"), days)
+    return Reads(needs=((samples, ds),), wanted=wanted)
 
-    flagged: (user_id), duplicates are welcome; given, the rows of these users have IS_FLAGGED set.
-    """
-    table, limit, seed = solution.table("rank_samples"), solution.ranking.max_train_rows, solution.ranking.seed
-    rows = sum(partitions.record(table, ds)["rows"] for ds in days)
-    samples = read_days(table, days, solution.table("rank_model"))
-    if rows > limit:
-        log.warning("%s: %s of %s rows, chosen by a hash (max_train_rows)", table, f"{limit:,}", f"{rows:,}")
-        share = F.pmod(seeded_hash(seed, *KEYS), F.lit(1_000_000)) < F.lit(round(limit / rows * 1_000_000))
-        samples = samples.where(share)
-    kept = (*KEYS, target_label(solution))
-    if flagged is not None:
-        marks = flagged.select("user_id").distinct().withColumn(IS_FLAGGED, F.lit(True))
-        samples, kept = samples.join(marks, on="user_id", how="left"), (*kept, IS_FLAGGED)
-    return samples.select(*model_select(solution, kept)).toArrow()
+
+def is_cadence_day(ds: str, solution: Solution) -> bool:
+    return (day_number(ds) - SUNDAY) % solution.cadence.rank_model == 0
+
+
+def not_due(ds: str, solution: Solution) -> str | None:
+    """Why no model is trained on ds, or None when one is: on the days of the cadence, where no usable model is younger
+    than that, and where ds has one already, so that running it again ends in the same."""
+    every, trained = solution.cadence.rank_model, usable_days(solution)
+    newest = max((day for day in trained if day < ds), default=None)
+    is_young = newest is not None and day_number(ds) - day_number(newest) < every
+    if ds in trained or is_cadence_day(ds, solution) or not is_young:
+        return None
+    return f"trained every {every} days (cadence.rank_model): the model of ds={newest} serves ds={ds}"
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -5,8 +5,8 @@ happened in that request, ln_<value> = ln(1 + sum(value)). A row needs an impres
 request id counts as one request per user and day. Context is that of the row's first event. Without impressions in the
 data, negatives are drawn from what was on offer (negatives.py).
 
-Features and snapshots are those of ds - 1, through `model_input`. The first day of all data has no day before it: it
-becomes an empty partition.
+Features and snapshots are those of ds - 1, through `model_input`. A day whose day before has none, as the first one of
+all data, becomes an empty partition.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jobs.features import actions_daily, item_features, user_features
-from jobs.features.history import consecutive
+from jobs.features.history import window_reads
 from jobs.features.windows import longest_window
 from jobs.lib import partitions, roles
 from jobs.lib.days import add_days, day_range
 from jobs.lib.input_tables import TableConfig
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_present, read_snapshots, write_days
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_samples"
+SETTINGS = ("features", "ranking.negatives_per_positive", "ranking.seed")
+FEATURES = ("user_features", "item_features")
 
 
 def label_columns(solution: Solution) -> list[str]:
@@ -77,29 +79,45 @@ def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources,
     return with_features(rows.withColumn("feature_ds", day_before), sources, solution)
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    before, tables, behavior = add_days(ds, -1), solution.tables, input_of(solution.tables.behavior, ds)
+    features = [(solution.table(name), before) for name in FEATURES]
+    snapshots = [p for config in (tables.user, tables.item) for p in input_of(config, before)]
+    if solution.impression is not None:
+        return Reads(needs=behavior, wanted=tuple(features), found=tuple(snapshots))
+    if tables.item is not None and tables.item.complete:
+        return Reads(needs=(*behavior, *input_of(tables.item, ds)), wanted=tuple(features), found=tuple(snapshots))
+    actions = window_reads(solution, ds, longest_window(solution))
+    return Reads((*behavior, *actions.needs), (*features, *actions.wanted), tuple(snapshots))
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    """The days, and those of their training windows that have no samples yet, in one pass."""
+    """The days in one pass."""
     table, behavior = solution.table("rank_samples"), solution.tables.behavior
-    there = partitions.present_days(behavior)
-    if absent := sorted(set(days) - set(there)):
-        raise partitions.missing(behavior, absent, table)
-    training = day_range(add_days(days[0], 1 - solution.ranking.training_days), days[-1])
-    done = set(present_days(table, training)) - set(days)
-    todo = [ds for ds in training if ds >= there[0] and ds not in done]
-    if holes := sorted(set(todo) - set(there)):
-        raise partitions.missing(behavior, holes, table)
-    described = [ds for ds in todo if ds > there[0]]
-    if there[0] in todo:
-        log.info(
-            "%s ds=%s: first day of %s, no features of a day before it: no samples", table, there[0], behavior.table
-        )
-    if filled := sorted(set(todo) - set(days)):
-        log.info("%s: fills %d days of the training window, from ds=%s", table, len(filled), filled[0])
-    feature_days = [add_days(ds, -1) for ds in described] or todo[:1]
-    _fill_features(feature_days, todo, solution)
-    events = roles.events(read_days(behavior, described or todo[:1], table), solution)
-    samples = rank_samples(events, _offered(described, solution), read_sources(solution, feature_days, table), solution)
-    write_days(samples if described else samples.limit(0), table, todo, CONTRACT)
+    described = _described(days, solution)
+    if undescribed := sorted(set(days) - set(described)):
+        shown = ", ".join(undescribed[:5]) + (f" and {len(undescribed) - 5} more" if len(undescribed) > 5 else "")
+        log.warning("%s ds=%s: no features of the day before, so no samples", table, shown)
+    events = roles.events(read_days(behavior, days, table), solution).where(F.col("ds").isin(described))
+    if described:
+        sources = read_sources(solution, [add_days(ds, -1) for ds in described], table)
+        samples = rank_samples(events, _offered(described, solution), sources, solution)
+    else:
+        samples = labelled(events, solution).withColumn("is_sampled_negative", F.lit(False))
+    write_days(samples, table, days, CONTRACT)
+
+
+def _described(days: list[str], solution: Solution) -> list[str]:
+    """Those whose day before has features and snapshots. The first day of all data has none."""
+    before = {ds: add_days(ds, -1) for ds in days}
+    there = set(before.values())
+    for name in FEATURES:
+        there &= set(present_days(solution.table(name), list(before.values())))
+    for config in (solution.tables.user, solution.tables.item):
+        if config is not None:
+            present = partitions.present_days(config)
+            there = {ds for ds in there if partitions.as_of_day(config, ds, present) is not None}
+    return [ds for ds in days if before[ds] in there]
 
 
 def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources:
@@ -119,17 +137,6 @@ def _snapshots(
     if config is None:
         return None
     return by_role(read_snapshots(config, days, needed_by), solution)
-
-
-def _fill_features(feature_days: list[str], todo: list[str], solution: Solution) -> None:
-    """Compute the partials and features that were never made."""
-    counted = present_days(solution.table("actions_daily"), sorted({*feature_days, *todo}))
-    for run in consecutive(list({*feature_days, *todo} - set(counted))):
-        actions_daily.main(run, solution, solution.node("actions_daily"))
-    for job in (user_features, item_features):
-        made = present_days(solution.table(job.CONTRACT), feature_days)
-        for run in consecutive(list(set(feature_days) - set(made))):
-            job.main(run, solution, solution.node(job.CONTRACT))
 
 
 def _offered(days: list[str], solution: Solution) -> DataFrame | None:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobs.lib.columns import rank_within
 from jobs.lib.days import add_days, to_date
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F, Window
 from jobs.lib.tables import read_days, write_days
@@ -26,7 +28,7 @@ from jobs.ranking.model_input import Sources, context_categories, model_select, 
 from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
 from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
-from jobs.recall.inputs import acted_items, action_weights, actions_of_window
+from jobs.recall.inputs import acted_items, action_weights, actions_of_window, reads_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "recommendations"
+SETTINGS = ("features", "publish", "ranking.target")
 EVERYONE = "-1"
 COLUMNS = ("user_id", "item_id", "score", "rank", "sources", "scored_by")
 HOT_PER_PLACE = 10  # a user who has seen more than so many hot items per place of the list may stay short
@@ -140,6 +143,14 @@ def _annotations() -> dict:
     return {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    publish, made_from = solution.publish, ["candidates", "user_features", "item_features"]
+    if publish.fallback is not None:
+        made_from.append(_list_behind(publish.fallback, solution))
+    found = reads_of(solution, ds, max(publish.active_days, publish.seen_days), *made_from)
+    return replace(found, needs=(*found.needs, *input_of(solution.tables.user, ds)), model_up_to=ds)
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """Day by day: each has its own model."""
     for ds in days:
@@ -164,11 +175,16 @@ def _filled(candidates: DataFrame, ds: str, solution: Solution) -> DataFrame:
     publish = solution.publish
     if publish.fallback is None:
         return candidates.select("user_id", "item_id", "sources").limit(0)
-    fallback = next(recall for recall in solution.recalls if recall.name == publish.fallback)
-    hot = read_days(solution.table(fallback.source or fallback.name), [ds], solution.table("recommendations"))
+    hot = read_days(solution.table(_list_behind(publish.fallback, solution)), [ds], solution.table("recommendations"))
     users = actions_of_window(solution, ds, publish.active_days).select("user_id").distinct()
     acted = acted_items(actions_of_window(solution, ds, publish.seen_days), action_weights(solution))
-    return fill_ups(candidates, users, hot, acted if publish.exclude_seen else None, publish.top_n, fallback.name)
+    return fill_ups(candidates, users, hot, acted if publish.exclude_seen else None, publish.top_n, publish.fallback)
+
+
+def _list_behind(fallback: str, solution: Solution) -> str:
+    """The recall that the fallback row is the top of."""
+    line = next(recall for recall in solution.recalls if recall.name == fallback)
+    return line.source or line.name
 
 
 def _log_short_lists(ds: str, solution: Solution, table: str) -> None:

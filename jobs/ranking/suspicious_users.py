@@ -12,15 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.lib import roles
-from jobs.lib.days import add_days, day_range
+from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
-from jobs.lib.tables import present_days, read_days, write_days
+from jobs.lib.tables import read_days, write_days
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "suspicious_users"
+SETTINGS = ("diagnostics",)
 
 
 def suspicious_users(events: DataFrame, solution: Solution) -> DataFrame:
@@ -49,13 +50,11 @@ def suspicious_users(events: DataFrame, solution: Solution) -> DataFrame:
     return bursts.unionByName(everything)
 
 
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return Reads(needs=input_of(solution.tables.behavior, ds))
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    """The days; where training leaves these users out, also those of its days that were never judged."""
-    table, behavior = solution.table("suspicious_users"), solution.tables.behavior
-    todo = set(days)
-    if solution.ranking.exclude_suspicious_users:
-        training = day_range(add_days(days[0], 1 - solution.ranking.training_days), days[-1])
-        todo |= set(present_days(behavior, training)) - set(present_days(table, training))
-    judged = sorted(todo)
-    events = roles.events(read_days(behavior, judged, table), solution)
-    write_days(suspicious_users(events, solution), table, judged, CONTRACT)
+    table = solution.table("suspicious_users")
+    events = roles.events(read_days(solution.tables.behavior, days, table), solution)
+    write_days(suspicious_users(events, solution), table, days, CONTRACT)

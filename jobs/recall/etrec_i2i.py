@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from jobs.lib import tables
+from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import RecallParams
 from jobs.recall import inputs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "recall_i2i"
+SETTINGS = ()
 COLUMNS = "trigger_item_id string, item_id string, score double, rank int"
 SCALE = 1_000_000_000
 BLOCK = 4_000_000  # cells (or 16 multiplications) per block
@@ -135,6 +137,10 @@ def _similarity(
         return common / (users[trigger] + users[item] - common)
     score = common / np.sqrt(users[trigger] * users[item])
     return score / SCALE if params.similarity == "wbcosine" else score
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return inputs.reads_of(solution, ds, node.params.window_days, offered=False)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 from jobs.lib import tables
 from jobs.lib.columns import rank_within
 from jobs.lib.errors import SolutionError
+from jobs.lib.reads import Reads
 from jobs.lib.roles import local_time
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import RecallParams
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 CONTRACT = "recall_hot"
+SETTINGS = ()
 FORMULA = "target_uv * target_uv / (expr + adj_factor) * exp(-item_publish_days / fresh_decay_denom)"
 
 
@@ -100,6 +102,10 @@ def _days_since(listing_time: Column, ds: str, solution: Solution) -> Column:
     """Days from the local day of a unix second to ds, as DOUBLE; 0 when later than ds or unknown."""
     age = F.datediff(F.to_date(F.lit(ds), "yyyyMMdd"), F.to_date(local_time(listing_time, solution)))
     return F.greatest(F.coalesce(age, F.lit(0)), F.lit(0)).cast("double")
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return inputs.reads_of(solution, ds, node.params.window_days)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from jobs.lib import tables
+from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import Name, RecallParams
 from jobs.lib.spark import F
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CONTRACT = "recall_fallback"
 SOURCE_CONTRACT = "recall_hot"
+SETTINGS = ()
 
 
 class Params(RecallParams):
@@ -43,6 +45,10 @@ def hot_fallback(hot: DataFrame, params: Params) -> DataFrame:
     return listed.select(F.lit(EVERYONE).alias("key"), in_one_row("listed").alias("row")).select(
         "key", "row.item_ids", "row.count"
     )
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    return Reads(needs=((solution.table(node.params.source), ds),))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.lib import roles, tables
 from jobs.lib.days import window
+from jobs.lib.reads import Reads, input_of, on_days
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
 from jobs.lib.spark import F
@@ -29,6 +30,15 @@ def actions_of_window(solution: Solution, ds: str, n: int) -> DataFrame:
     """actions_daily of the n days ending at ds. Days before the history begins are absent; ds itself must be there."""
     table = solution.table("actions_daily")
     return tables.read_days(table, sorted({*tables.present_days(table, window(ds, n)), ds}))
+
+
+def reads_of(solution: Solution, ds: str, days: int, *made_from: str, offered: bool = True) -> Reads:
+    """actions_daily of ds and of a window of so many days, other nodes of ds, and what is on offer then."""
+    actions = solution.table("actions_daily")
+    needs = [(actions, ds), *((solution.table(name), ds) for name in made_from)]
+    if offered:
+        needs += input_of(solution.tables.item, ds)
+    return Reads(needs=tuple(needs), wanted=on_days(actions, window(ds, days)[:-1]))
 
 
 def acted_items(actions: DataFrame, weights: dict[str, float]) -> DataFrame:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from jobs.lib import tables
+from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import Name, RecallParams
 from jobs.lib.spark import F
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CONTRACT = "recall_u2i"
 SOURCE_CONTRACT = "recall_i2i"
+SETTINGS = ("publish.seen_days",)
 COLUMNS = "user_id string, item_id string, score double, rank int"
 BLOCK = 2_000_000  # products per block
 
@@ -94,6 +96,11 @@ def _recalled(shared, count: int, batches: Iterator[pa.RecordBatch]) -> Iterator
             [users.take(pa.array(best.row + start)), similar.items.take(pa.array(best.column)), best.score, best.rank],
             names=["user_id", "item_id", "score", "rank"],
         )
+
+
+def reads(ds: str, solution: Solution, node: Node) -> Reads:
+    days = max(node.params.trigger_window_days, solution.publish.seen_days)
+    return inputs.reads_of(solution, ds, days, node.params.source)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

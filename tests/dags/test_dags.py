@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pendulum
+import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from jobs.lib import partitions
+from jobs.lib.cli import _parser
+from jobs.lib.errors import Skipped
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.solution import load_solution
 from tests.dags.conftest import DAGS
 
 GOLDEN = PROJECT_ROOT / "tests" / "golden" / "home_page_edges.txt"
-DAG_FILES = ("home_page", "rec_sln_demo_data", "recflow_maintenance")
+DAG_FILES = ("home_page", "rec_sln_demo_data", "recflow_maintenance", "home_page_backfill", "recflow_freeze")
+
+
+def run_about(day):
+    start = pendulum.datetime(2026, 11, day, tz="Asia/Shanghai")
+    return SimpleNamespace(run_id="r", data_interval_start=start)
 
 
 def edges(dag):
@@ -99,3 +111,40 @@ def test_dags_and_triggers_never_load_pyspark(solution_file):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=PROJECT_ROOT, env=os.environ | paths, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_node_that_is_not_due_is_skipped_and_what_follows_goes_on(dag, monkeypatch):
+    read = dag("home_page")
+
+    def run(*_, **__):
+        raise Skipped("home_page_rank_model ds=20261121: trained every 7 days")
+
+    monkeypatch.setattr("flowlib.nodes.driver.run", run)
+    with pytest.raises(AirflowSkipException, match="trained every 7 days"):
+        read.task_dict["home_page_rank_model"].execute({"dag_run": run_about(21)})
+    rules = {task.task_id: task.trigger_rule for task in read.tasks if not task.is_teardown}
+    anchors = {"shop_users", "shop_items", "shop_events"}
+    assert {rules[task] for task in rules if task not in anchors} == {"none_failed"}
+
+
+def test_a_backfill_from_the_ui_is_the_command_with_the_forms_values(dag, tmp_path, monkeypatch):
+    read = dag("home_page_backfill")
+    assert edges(read) == ["plan -> run"] and read.schedule is None and read.max_active_runs == 1
+    form = {name: read.params[name] for name in read.params if name not in ("from", "to")}
+    asked = read.task_dict["run"].arguments(
+        form | {"from": "20261101", "to": "20261121", "nodes": ["hot"], "force": True}
+    )
+    assert asked[:2] == ["backfill", "run"] and asked[-2:] == ["--parallel", "1"]
+    assert asked[4:] == ["--from", "20261101", "--to", "20261121", "--nodes", "hot", "--force", "--parallel", "1"]
+    parsed = _parser().parse_args(asked)
+    assert (parsed.first, parsed.nodes, parsed.force, parsed.set_latest) == ("20261101", ["hot"], True, False)
+
+
+def test_a_command_that_fails_says_its_error_and_one_that_works_changes_something(dag):
+    change = dag("recflow_freeze").task_dict["change"]
+    change.execute({"params": {"action": "freeze", "table": "shop_events"}})
+    assert partitions.is_frozen("shop_events")
+    change.execute({"params": {"action": "unfreeze", "table": "shop_events"}})
+    assert not partitions.is_frozen("shop_events")
+    with pytest.raises(AirflowFailException, match="nonsense is no input table of the solution; there are: shop_users"):
+        change.execute({"params": {"action": "freeze", "table": "nonsense"}})

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from jobs.lib import partitions, quality_results
+from jobs.lib import partitions, quality_results, runs
 from jobs.lib.object_store import open_store
 from jobs.lib.quality_results import Result
 from jobs.lib.settings import settings
@@ -81,3 +81,13 @@ def test_nothing_but_tables_days_and_published_objects_is_served(client, path):
 
 def test_who_is_not_signed_in_sees_nothing(page):
     assert TestClient(page["app"]).get("/home_page_hot/20261121").status_code == 401
+
+
+def test_a_partition_shows_how_its_last_run_ended_and_what_it_was_made_from(client):
+    inputs = {"home_page_actions_daily": {"20261120": None, "20261121": "abc"}}
+    runs.done("home_page_hot", "20261121", {"code": "c", "config": "d", "inputs": inputs}, 1.5)
+    shown = client.get("/home_page_hot/20261121").text
+    for cell in ("done", "home_page_actions_daily", "20261120..20261121", "20261120"):
+        assert f"<td>{cell}</td>" in shown, cell
+    runs.failed("home_page_hot", "20261120", "out of luck")
+    assert "<td>out of luck</td>" in client.get("/home_page_hot/20261120").text

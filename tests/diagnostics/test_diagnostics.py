@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from jobs.flow.running import run_node
 from jobs.lib import partitions
-from jobs.lib.cli import main, run_node
+from jobs.lib.cli import main
 from jobs.lib.errors import MissingPartition
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.solution import load_solution

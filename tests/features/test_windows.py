@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.features import window_kernel
 from jobs.features import windows as w
-from jobs.features.window_kernel import compute_chunk
+from jobs.features.window_kernel import features_of, order_of
 from tests.features import reference
 from tests.features.builders import demo_solution
 
@@ -19,9 +22,13 @@ WINDOWS = w.Windows(
     attributes=("category", "author"), preference=("click", 3, 2),
 )  # fmt: skip
 
-SCHEMA = pa.schema({
-    "key": pa.string(), "event": pa.string(), "counterpart": pa.string(), "day": pa.int32(), "until": pa.int32(),
-    "cnt": pa.int64(), "value_micros": pa.int64(), "attribute": pa.string(),
+FACTS = pa.schema({
+    "key": pa.string(), "event": pa.int8(), "counterpart": pa.string(), "day": pa.int32(), "cnt": pa.int64(),
+    "value_micros": pa.int64(),
+})  # fmt: skip
+PREFERENCES = pa.schema({
+    "key": pa.string(), "day": pa.int32(), "until": pa.int32(), "cnt": pa.int64(), "value_0": pa.string(),
+    "value_1": pa.string(),
 })  # fmt: skip
 
 actions = st.dictionaries(
@@ -90,17 +97,20 @@ def test_preferences_break_ties_by_value_and_share_counts_all():
     assert rows["a", 0]["user__category_click_top_share_3d"] == 0.6
 
 
-def test_chunks_hold_whole_keys_however_batches_fall(monkeypatch):
-    sizes = {"a": 1, "b": 9, "c": 2, "d": 1}
-    table = _table([(key, "click", str(i), 0, 1, 0) for key, n in sizes.items() for i in range(n)])
-    for rows_per_chunk in (1, 2, 3, 5, 100):
-        monkeypatch.setattr(w, "ROWS_PER_CHUNK", rows_per_chunk)
-        for cells in (1, w.CELLS_PER_CHUNK // 2, w.CELLS_PER_CHUNK):
-            chunks = list(w.chunks_of_whole_keys(iter(table.to_batches(max_chunksize=2)), cells))
-            assert pa.concat_tables(chunks).equals(table)
-            owners = [key for chunk in chunks for key in set(chunk.column("key").to_pylist())]
-            assert sorted(owners) == ["a", "b", "c", "d"]
-    assert list(w.chunks_of_whole_keys(iter([]), 1)) == []
+@settings(max_examples=30, deadline=None)
+@given(rows=actions, catalog=catalogs)
+def test_keys_in_several_tables_give_what_one_table_does(rows, catalog):
+    facts = [(key, event, other, day, *amounts) for (key, event, other, day), amounts in rows.items()]
+    whole = _run(facts, catalog, 0, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_kernel, "CELLS_AT_ONCE", 1)
+        assert _run(facts, catalog, 0, 8) == whole
+
+
+@pytest.mark.parametrize("bound", [3, 1 << 62])
+def test_rows_are_ordered_by_the_first_column_first(bound):
+    first, second = np.array([2, 0, 2, 1]), np.array([1, 2, 0, 0])
+    assert order_of((first, bound), (second, 2)).tolist() == [1, 3, 2, 0]
 
 
 def _history(day: int) -> int:
@@ -110,25 +120,34 @@ def _history(day: int) -> int:
 def _run(facts: list[tuple], catalog: dict, day: int, n_days: int) -> dict:
     """The kernel on days [day, day + n_days): (key, day) -> features. Preference rows are made here by hand."""
     reached = [f for f in facts if day - WINDOWS.longest < f[3] < day + n_days]
-    table = _table(reached, catalog, day, n_days)
     totals: w.Totals = {}
     for _, event, _, acted, cnt, _ in reached:
         by_day = totals.setdefault(event, {})
         by_day[FIRST + acted] = by_day.get(FIRST + acted, 0) + cnt
-    if not table.num_rows:
-        return {}
-    history = [_history(d) for d in range(day, day + n_days)]
-    computed = compute_chunk(table, WINDOWS, FIRST + day, history, totals).to_pylist()
-    return {(row.pop("user_id"), row.pop("day") - FIRST): row for row in computed}
+    asked = w.Range(WINDOWS, FIRST + day, [_history(d) for d in range(day, day + n_days)], totals)
+    tables = features_of(_facts(reached), _preferences(reached, catalog, day, n_days), asked)
+    computed = [row for table in tables for row in table.to_pylist()]
+    result = {(row.pop("user_id"), row.pop("day") - FIRST): row for row in computed}
+    assert len(result) == len(computed)
+    return result
 
 
-def _table(facts: list[tuple], catalog: dict | None = None, day: int = 0, n_days: int = 1) -> pa.Table:
+def _facts(facts: list[tuple]) -> pa.Table:
+    numbers = {event: number for number, event in enumerate(WINDOWS.events)}
+    return _table([(key, numbers[e], other, FIRST + d, *amounts) for key, e, other, d, *amounts in facts], FACTS)
+
+
+def _preferences(facts: list[tuple], catalog: dict, day: int, n_days: int) -> pa.Table:
     event, window, _ = WINDOWS.preference
-    rows = [(key, e, other, FIRST + d, None, cnt, micros, None) for key, e, other, d, cnt, micros in facts]
+    rows = []
     for key, e, item, acted, cnt, _ in facts:
         for t in range(day, day + n_days) if e == event else ():
-            value = (catalog or {}).get(item, [None] * 8)[t]
+            value = catalog.get(item, [None] * 8)[t]
             if value and t - window < acted <= t:  # spans of one day: the kernel must not care how days are cut
-                rows += [(key, e, value, FIRST + t, FIRST + t + 1, cnt, 0, name) for name in WINDOWS.attributes]
-    columns = list(zip(*sorted(rows, key=lambda r: r[0]), strict=True)) or [()] * 8
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+                rows.append((key, FIRST + t, FIRST + t + 1, cnt, value, value))
+    return _table(rows, PREFERENCES)
+
+
+def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

@@ -6,10 +6,8 @@ from jobs.lib import contracts, partitions, quality_results
 from jobs.lib.cli import main as recflow
 from jobs.lib.contracts import Contract
 from jobs.lib.errors import QualityError
-from jobs.lib.flow import run_flow
 from jobs.lib.object_store import open_store
 from jobs.lib.settings import settings
-from jobs.lib.solution import Node
 from jobs.lib.tables import read_days, write_days
 from jobs.publish.quality_result import main
 from tests.publish.builders import solution
@@ -116,19 +114,3 @@ def test_a_day_of_which_nothing_was_judged_has_no_results(spark, warehouse):
     assert collected() == []
     assert recflow(["quality", "show", "--ds", BEFORE]) == 0
     assert quality_results.of_day(BEFORE) == []
-
-
-def test_results_are_collected_when_a_node_of_the_flow_fails(monkeypatch):
-    ran = []
-
-    def run(solution, name, days):
-        ran.append(name)
-        if name == "hot":
-            raise QualityError("hot was not written")
-
-    flow = solution()
-    monkeypatch.setattr("jobs.lib.flow.run_node", run)
-    with pytest.raises(QualityError, match="hot was not written"):
-        run_flow(flow, [DS])
-    assert ran[-2:] == ["hot", "quality_result"]
-    assert isinstance(flow.node("quality_result"), Node) and ran.count("quality_result") == 1

@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
-from jobs.lib import partitions, quality_results
+from jobs.lib import partitions, quality_results, runs
 from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 
@@ -60,6 +60,7 @@ def partition(table: Name, ds: Ds) -> str:
         facts = "<p>No record: not written yet, or filled by another system.</p>"
     else:
         facts = _table([{"": key, " ": value} for key, value in record.items() if key not in ("checks", "histograms")])
+    facts += _last_run(table, ds)
     address = f"<p>{html.escape(partitions.table_path(table))}</p>"
     checks = f"<h3>Checks</h3>{_checks(table, ds)}<p>{_data_docs_links(table, ds)}</p>"
     return _page(f"{table} ds={ds}", f"{address}{facts}{checks}<h3>First rows</h3>{_first_rows(table, ds)}")
@@ -92,6 +93,20 @@ def _checks(table: str, ds: str) -> str:
         for result in day["results"]
     ]
     return _table(rows)
+
+
+def _last_run(table: str, ds: str) -> str:
+    """How the node of this name ended for ds, and what it was made from."""
+    run = runs.run_of(table, ds)
+    if run is None:
+        return ""
+    origin = run.pop("origin", {"inputs": {}})
+    inputs = [
+        {"made from": name, "ds": f"{min(days)}..{max(days)}" if len(days) > 1 else min(days),
+         "not there": ", ".join(sorted(ds for ds, content in days.items() if content is None))}
+        for name, days in sorted(origin["inputs"].items())
+    ]  # fmt: skip
+    return f"<h3>Last run</h3>{_table([{'': key, ' ': value} for key, value in run.items()])}{_table(inputs)}"
 
 
 def _data_docs_links(table: str, ds: str) -> str:

@@ -1,0 +1,84 @@
+"""`recflow backfill` and `recflow status`: the flow over a range of days, and where it stands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jobs.lib.days import check_ds
+from jobs.lib.errors import RecflowError
+from jobs.lib.solution import load_solution
+
+if TYPE_CHECKING:
+    from jobs.flow.plan import Request
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["plan", "run"], help="plan: say what would run and why; run: do it")
+    parser.add_argument("--from", dest="first", metavar="DS", help="first day of the range, yyyymmdd")
+    parser.add_argument("--to", dest="last", metavar="DS", help="last day of the range")
+    parser.add_argument("--nodes", nargs="+", default=[], metavar="NODE", help="these and all that read them")
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="NODE", help="never run these")
+    parser.add_argument("--force", action="store_true", help="also what is present")
+    parser.add_argument("--publish-every", action="store_true", help="lists and a bundle for every ds")
+    parser.add_argument("--set-latest", action="store_true", help="let latest.json move to an older ds")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="nodes at a time (default 1)")
+    parser.add_argument("--continue", dest="goes_on", action="store_true", help="go on with the one that stopped")
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0; 1 when something that was asked for waits for its input."""
+    from jobs.flow import backfill
+    from jobs.flow.plan import plan
+    from jobs.flow.shown import shown
+
+    solution = load_solution(arguments.solution)
+    if arguments.goes_on:
+        if arguments.action == "plan" or arguments.first or arguments.last:
+            raise RecflowError("--continue goes with `run` alone: the range is that of the backfill that stopped")
+        done = backfill.go_on(solution)
+    else:
+        request = requested(arguments)
+        if arguments.action == "plan":
+            print(shown(plan(solution, request), solution))
+            return 0
+        done = backfill.run(solution, request)
+    waiting = done.waiting()
+    for entry in waiting:
+        print(f"{entry.node.name} ds={entry.ds} waits: {entry.why}")
+    return 1 if waiting else 0
+
+
+def add_status_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ds", help="look at the days up to this one (default: the newest that is over)")
+    parser.add_argument("--days", type=int, default=60, help="how many days (default 60)")
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def show_status(arguments: argparse.Namespace) -> None:
+    from jobs.flow.status import status, yesterday
+
+    if arguments.days < 1:
+        raise RecflowError(f"--days is {arguments.days}; at least 1 is needed")
+    solution = load_solution(arguments.solution)
+    print(status(solution, check_ds(arguments.ds or yesterday(solution)), arguments.days))
+
+
+def requested(arguments: argparse.Namespace) -> Request:
+    from jobs.flow.plan import Request
+
+    if not (arguments.first and arguments.last):
+        raise RecflowError("which days? give --from 20260922 --to 20261121")
+    if arguments.parallel < 1:
+        raise RecflowError(f"--parallel is {arguments.parallel}; at least 1 is needed")
+    return Request(
+        first=arguments.first,
+        last=arguments.last,
+        nodes=tuple(arguments.nodes),
+        exclude=tuple(arguments.exclude),
+        force=arguments.force,
+        every_ds=arguments.publish_every,
+        set_latest=arguments.set_latest,
+        parallel=arguments.parallel,
+    )

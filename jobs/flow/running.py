@@ -1,0 +1,132 @@
+"""Runs nodes: one at a time per table, after the days of their windows that were never made, and keeps how it ended."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from dataclasses import replace
+
+from jobs.flow.lineage import Ledger, outputs, reads_of, run_name
+from jobs.lib import partitions, runs
+from jobs.lib.days import add_days
+from jobs.lib.errors import MissingPartition, RecflowError, Skipped
+from jobs.lib.locks import writing
+from jobs.lib.solution import CLEAN_UP, CREATE_DATA, Node, Solution, find_node
+
+log = logging.getLogger("recflow")
+
+
+def run_node(solution: Solution, name: str, days: list[str], params: dict | None = None, if_due: bool = False) -> None:
+    """Run one node (by node, table or job name) for some days, in this process, after what its windows lack.
+
+    params: what flags say about the demo data; only `create_data` takes any. if_due: raise Skipped, with the reason,
+    for a day on which the node's cadence does not want it.
+    """
+    node = find_node(solution, name)
+    if params and node != CREATE_DATA:
+        raise RecflowError(f"--{next(iter(params))} is about create_data, not {name}")
+    if node == CLEAN_UP:
+        importlib.import_module(node.module).main(days, solution, node)
+        return
+    for earlier, earlier_days in never_made(solution, node, days):
+        log.info("%s: %s", solution.table(node.name), _filled(solution, earlier, earlier_days))
+        make(solution, earlier, earlier_days)
+    if if_due:
+        _skip_if_not_due(solution, node, days)
+    make(solution, replace(node, params=params) if params else node, days)
+
+
+def make(solution: Solution, node: Node, days: list[str]) -> None:
+    """Run a node for exactly these days, and keep how it ended and what it was made from.
+
+    The origin is taken before anything is read: should an input be replaced meanwhile, the result counts as stale.
+    """
+    name, started = run_name(solution, node), time.monotonic()
+    with writing(*outputs(solution, node)):
+        ledger = Ledger(solution)
+        origins = {ds: ledger.origin(ds, node) for ds in days}
+        try:
+            _look_at_windows(solution, node, days, ledger)
+            for part in consecutive(days) if node.history else [days]:
+                importlib.import_module(node.module).main(part, solution, node)
+        except MissingPartition:
+            raise  # not made yet is no failure of this node
+        except Exception as error:
+            shown = str(error) if isinstance(error, RecflowError) else f"{type(error).__name__}: {error}"
+            for ds in days:
+                runs.failed(name, ds, shown)
+            raise
+        seconds = time.monotonic() - started
+        for ds in days:
+            runs.done(name, ds, origins[ds], seconds / len(days))
+    log.info("%s %s done in %.1f s", node.name, span(days), seconds)
+
+
+def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[Node, list[str]]]:
+    """What must run first so that no window is shorter than the inputs allow: nodes with their days, in the order of
+    the flow. Only what was never made: what is stale is a backfill's business."""
+    by_table = {solution.table(n.name): n for n in solution.nodes()}
+    ledger, wanted = Ledger(solution), {}
+
+    def want(table: str, ds: str) -> bool:
+        """Is it there, or can it be made?"""
+        if ledger.content(table, ds) is not None:
+            return True
+        maker = by_table.get(table)
+        if maker is None or (maker == node and ds in days):
+            return maker is not None
+        if (maker.name, ds) not in wanted:
+            reads = reads_of(ds, solution, maker)
+            wanted[maker.name, ds] = all([want(*pair) for pair in reads.needs])
+            if wanted[maker.name, ds]:
+                for pair in reads.wanted:
+                    want(*pair)
+        return wanted[maker.name, ds]
+
+    for ds in days:
+        for pair in reads_of(ds, solution, node).wanted:
+            want(*pair)
+    found = [(n, sorted(ds for (name, ds), can in wanted.items() if name == n.name and can)) for n in solution.nodes()]
+    return [(n, missing) for n, missing in found if missing]
+
+
+def consecutive(days: list[str]) -> list[list[str]]:
+    """The days cut into runs without a gap."""
+    found: list[list[str]] = []
+    for ds in sorted(days):
+        if found and add_days(found[-1][-1], 1) == ds:
+            found[-1].append(ds)
+        else:
+            found.append([ds])
+    return found
+
+
+def span(days: list[str]) -> str:
+    """How days are shown: ds=20261101, or ds=20261101..20261121 (21 days)."""
+    return f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
+
+
+def _look_at_windows(solution: Solution, node: Node, days: list[str], ledger: Ledger) -> None:
+    """Days of a window that are not there: marked in the log (and by the features), or refused."""
+    absent: dict[str, set[str]] = {}
+    for ds in days:
+        for table, day in reads_of(ds, solution, node).wanted:
+            if ledger.content(table, day) is None:
+                absent.setdefault(table, set()).add(day)
+    for table, missing in absent.items():
+        if solution.short_history == "fail":
+            raise partitions.missing(table, sorted(missing), run_name(solution, node))
+        log.warning("%s: a window is short, %s lacks %s", run_name(solution, node), table, span(sorted(missing)))
+
+
+def _skip_if_not_due(solution: Solution, node: Node, days: list[str]) -> None:
+    not_due = getattr(importlib.import_module(node.module), "not_due", None)
+    for ds in days:
+        if not_due is not None and (reason := not_due(ds, solution)) is not None:
+            runs.skipped(run_name(solution, node), ds, reason)
+            raise Skipped(f"{run_name(solution, node)} ds={ds}: {reason}")
+
+
+def _filled(solution: Solution, node: Node, days: list[str]) -> str:
+    return f"{solution.table(node.name)} was never made for {span(days)}, which its windows need: made first"

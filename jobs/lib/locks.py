@@ -1,0 +1,31 @@
+"""One writer per table among the processes of an installation: daily runs, backfills and commands take turns.
+
+The locks are the operating system's, on files under RECFLOW_HOME: a process that dies lets go of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+from collections.abc import Iterator
+
+from jobs.lib.settings import settings
+
+log = logging.getLogger("recflow")
+
+
+@contextlib.contextmanager
+def writing(*tables: str) -> Iterator[None]:
+    """Hold these tables; waits, and says so, while another process writes one of them."""
+    folder = settings().home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        for table in sorted(tables):  # in one order, so that two writers never wait for each other
+            file = held.enter_context((folder / table).open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("%s is being written by another process: waiting for it", table)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield

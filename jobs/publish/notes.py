@@ -1,0 +1,44 @@
+"""What a reader must know before believing a figure: notes for manifest and report."""
+
+from __future__ import annotations
+
+from jobs.flow.lineage import reads_of
+from jobs.lib import partitions
+from jobs.lib.solution import Solution
+from jobs.publish.figures import Model
+from jobs.publish.report import Measures
+
+
+def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
+    """All that there is to say about the day, in sentences."""
+    said = []
+    if model.booster is None:
+        said.append(model.reason)
+    elif model.ds != ds:
+        every = solution.cadence.rank_model
+        said.append(
+            f"Lists are ordered by the model of {model.ds}, the newest one trained on data up to this day: "
+            f"one is trained every {every} days."
+        )
+    if solution.impression is None:
+        said.append(
+            "Impressions are not recorded: negatives were sampled from what was on offer, so ranking figures tell "
+            f"{solution.target}s from random items, and predicted rates are not click-through rates."
+        )
+    if not any(subject == "list" for subject, *_ in measures):
+        said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
+    return said + short_windows(solution, ds)
+
+
+def short_windows(solution: Solution, ds: str) -> list[str]:
+    """Which nodes of the day looked back on fewer days than they are meant to."""
+    said = []
+    for node in solution.nodes():
+        if node.stage != "publish":
+            wanted: dict[str, list[str]] = {}
+            for table, day in reads_of(ds, solution, node).wanted:
+                wanted.setdefault(table, []).append(day)
+            for table, days in wanted.items():
+                if missing := len(set(days) - set(partitions.present_days(table))):
+                    said.append(f"Short history: {node.name} lacks {missing} of {len(days)} days of {table}.")
+    return said
