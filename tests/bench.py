@@ -9,7 +9,7 @@ What the checks of a node cost (daily partials of one day, one row per user, ite
     checks     the part of it that measures and judges; the requirement is at most 15%
 
 Windowed features of a range of days, beside DuckDB, Polars and day by day: tests/bench_features.py. Import of a CSV
-log, beside DuckDB: tests/bench_import.py.
+log, beside DuckDB: tests/bench_import.py. A day through Airflow: tests/bench_day.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
+from tests import bench_day
+
 RUNS = 3
 
 
@@ -38,8 +40,12 @@ def main() -> None:
     )
     parser.add_argument("--checked-rows", type=int, default=20_000_000, help="rows of the node (default 20,000,000)")
     parser.add_argument("--imported-rows", type=int, default=20_000_000, help="rows of the CSV (default 20,000,000)")
-    parser.add_argument("--only", choices=["features", "similarity", "checks", "import"], help="only this part")
+    parser.add_argument("--only", choices=["day", "features", "similarity", "checks", "import"], help="only this part")
     arguments = parser.parse_args()
+    if arguments.only in (None, "day"):  # first: it has a Spark of its own, with the settings of a user
+        bench_day.measure()
+    if arguments.only == "day":
+        return
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
     os.environ.setdefault("RECFLOW_DRIVER_JAVA_OPTIONS", "")  # large data, measured after a warm-up
     from jobs.lib.session import spark

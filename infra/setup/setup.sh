@@ -100,7 +100,8 @@ install_packages() {
 
 install_locked() {
     if [ -n "$1" ]; then
-        "$1" pip sync --python "$python" --require-hashes requirements.lock
+        # Where Python may not keep what it compiles, all is compiled here: else every process would do it again.
+        "$1" pip sync --python "$python" --require-hashes ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} requirements.lock
     else
         "$python" -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
     fi

@@ -26,7 +26,7 @@ def run_demo(days: int, port: int = 8080) -> None:
     solution = load_solution()
     last = _yesterday(solution)
     log.info("demo: %s days of planted data up to ds=%s, everything under %s", days, last, settings().home)
-    best_auc = _fill(solution, window(last, days))
+    best_auc = fill(solution, window(last, days))
     platform.ensure_started(port)
     platform.unpause("rec_sln_demo_data")  # tomorrow's data come by themselves, and home_page waits for them
     log.info("demo: running %s for ds=%s through the scheduler", solution.scenario, last)
@@ -38,7 +38,7 @@ def run_demo(days: int, port: int = 8080) -> None:
     log.info("demo: done in %.0f s", time.monotonic() - started)
 
 
-def _fill(solution: Solution, days: list[str]) -> float:
+def fill(solution: Solution, days: list[str]) -> float:
     """Make the data, and what the last day needs from the days before it. Returns the best AUC on the last day.
 
     The day before the last gets lists and a model, because the last day's evaluation is about them. It is done in the

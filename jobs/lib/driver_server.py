@@ -2,7 +2,7 @@
 
 One line of JSON comes in: {name, days, solution}. Lines of JSON go out: {started}, {log} for each line, then {ok} or
 {error}. A client that goes away (a task that was killed or timed out) takes its job with it: the driver exits, and
-Spark with it. After RECFLOW_DRIVER_IDLE_SEC (60) seconds without a job it leaves.
+Spark with it. After RECFLOW_DRIVER_IDLE_SEC (300) seconds without a job it leaves.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def main() -> None:
     serve(
         Path(path),
         getattr(importlib.import_module(module), function),
-        float(os.environ.get("RECFLOW_DRIVER_IDLE_SEC") or 60),
+        float(os.environ.get("RECFLOW_DRIVER_IDLE_SEC") or 300),
     )
     os._exit(0)  # the Spark session needs no farewell; leaving at once ends the JVM too
 
