@@ -1,7 +1,6 @@
 """Part of `make bench`: windowed features of a range of days.
 
-The log has the shape of `create_data`'s: requests of ten impressions by users of unlike activity, one in ten clicked,
-one click in five praised. Beside seconds, how many seconds of processor time all processes took: on a machine that is
+Beside seconds, how many seconds of processor time all processes took: on a machine that is
 shared these are what can be compared.
 
 Counts only, from the log, 3/7/15 days x 3 events, users and items, every active (key, ds), written as Parquet by day:
@@ -29,19 +28,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import psutil
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.lib.days import from_day_number
-from jobs.lib.delta_files import DataFile, DayFile, replace_days
-from jobs.lib.partitions import table_path
+from jobs.lib.delta_files import DayFile
 from jobs.lib.solution import load_solution
 from tests.bench_import import PeakMemory
+from tests.bench_log import EVENTS, days_of, make_log, make_tables
 
-FIRST, USERS, ITEMS = 20_400, 200_000, 20_000
-EVENTS, WINDOWS = ("expr", "click", "praise"), (3, 7, 15)
+WINDOWS = (3, 7, 15)
 KEYS, NODES = ("user_id", "item_id"), ("user_features", "item_features")
 SAMPLED_DAYS = 3
 
@@ -62,11 +57,11 @@ def growth() -> None:
     print("\ngrowth: both nodes, the range pass")
     for rows, n_days in ((1_000_000, 60), (5_000_000, 60), (20_000_000, 60), (10_000_000, 30), (5_000_000, 15)):
         with _tables(rows, n_days):
-            _timed(f"{rows / 1e6:.0f} M rows, {n_days} days", lambda n_days=n_days: _run_all(_days(n_days)))
+            _timed(f"{rows / 1e6:.0f} M rows, {n_days} days", lambda n_days=n_days: _run_all(days_of(n_days)))
     print("\ngrowth: both nodes, the last day alone, 20,000 events a day")
     for n_days in (15, 60, 365):
         with _tables(20_000 * n_days, n_days):
-            _timed(f"{n_days} days there", lambda n_days=n_days: _run_all(_days(n_days)[-1:]), runs=3)
+            _timed(f"{n_days} days there", lambda n_days=n_days: _run_all(days_of(n_days)[-1:]), runs=3)
 
 
 @contextmanager
@@ -75,7 +70,7 @@ def _tables(rows: int, n_days: int) -> Iterator[None]:
         os.environ["RECFLOW_HOME"] = home
         make_log(f"{home}/log", rows, n_days)
         make_tables(f"{home}/log", n_days)
-        _run_all(_days(n_days)[-1:])  # starts the workers
+        _run_all(days_of(n_days)[-1:])  # starts the workers
         yield
 
 
@@ -190,7 +185,7 @@ def range_pass_counts(log: str, key: str, n_days: int, out: str) -> None:
     every = windows_of(load_solution(), key.removesuffix("_id"))
     windows = replace(every, value_events=(), rates=(), attributes=(), statistics=())
     files = [_log_file(path) for path in sorted(Path(log).glob("*/*.parquet"))]
-    days, layout = _days(n_days), Layout.of(files)
+    days, layout = days_of(n_days), Layout.of(files)
     asked = range_of(windows, days, days, {})
     packed = packed_files(files, windows, layout)
     write = partial(range_pass._write, asked=asked, address=f"{out}/{key}")
@@ -216,7 +211,7 @@ def _checksum(database, folder: str, key: str) -> tuple:
 
 
 def _compare_whole(node: str, n_days: int) -> None:
-    days = _days(n_days)
+    days = days_of(n_days)
     run(node, days[-2:])  # starts the workers
     whole = _timed(f"{node}, range pass", lambda: run(node, days))
     sampled = days[n_days // 2 :: max(1, n_days // 2 // SAMPLED_DAYS)][:SAMPLED_DAYS]
@@ -234,66 +229,3 @@ def _run_all(days: list[str]) -> None:
 def run(node: str, days: list[str]) -> None:
     solution = load_solution()
     importlib.import_module(f"jobs.features.{node}").main(days, solution, solution.node(node))
-
-
-def _days(n_days: int) -> list[str]:
-    return [from_day_number(FIRST + n) for n in range(n_days)]
-
-
-def make_log(folder: str, rows: int, n_days: int) -> None:
-    """About `rows` events, a Parquet file per day: user_id, item_id, event."""
-    random = np.random.default_rng(7)
-    activity = np.cumsum(np.exp(0.9 * random.standard_normal(USERS)))
-    popularity = np.cumsum(np.exp(1.2 * random.standard_normal(ITEMS)))
-    users, items = (pa.array((np.arange(n) + 1).astype(str)) for n in (USERS, ITEMS))
-    for ds in _days(n_days):
-        requests = round(rows / n_days / 11.2)
-        user = np.repeat(np.searchsorted(activity, random.random(requests) * activity[-1]), 10)
-        item = np.searchsorted(popularity, random.random(len(user)) * popularity[-1])
-        clicked = np.flatnonzero(random.random(len(user)) < 0.1)
-        praised = clicked[random.random(len(clicked)) < 0.2]
-        row = np.concatenate([np.arange(len(user)), clicked, praised])
-        event = np.repeat([0, 1, 2], [len(user), len(clicked), len(praised)])
-        log = {
-            "user_id": users.take(pa.array(user[row])),
-            "item_id": items.take(pa.array(item[row])),
-            "event": pa.array(EVENTS).take(pa.array(event)),
-        }
-        path = Path(f"{folder}/ds={ds}/part-0.parquet")
-        path.parent.mkdir(parents=True)
-        pq.write_table(pa.table(log), path, compression="zstd")
-
-
-def make_tables(log: str, n_days: int) -> None:
-    """actions_daily of the log, and the items as a snapshot per day."""
-    import polars as pl
-
-    solution = load_solution()
-    random = np.random.default_rng(8)
-    items = pl.DataFrame(
-        {
-            "item_id": np.arange(ITEMS) + 1,
-            "category": [f"category {n}" for n in random.integers(0, 20, ITEMS)],
-            "author": random.integers(0, 2_000, ITEMS),
-            "title": [f"title {n}" for n in range(ITEMS)],
-            "duration": random.random(ITEMS),
-            **dict.fromkeys(("click_count", "praise_count", "pub_time"), pl.Series(np.zeros(ITEMS, dtype=np.int64))),
-        }
-    )
-
-    def actions(ds: str) -> pl.DataFrame:
-        events = pl.read_parquet(f"{log}/ds={ds}/part-0.parquet")
-        counted = events.group_by("user_id", "item_id", "event").agg(cnt=pl.len().cast(pl.Int64))
-        micros = pl.when(pl.col("event") == "click").then(pl.col("cnt") * 12_500_000).otherwise(0)
-        return counted.with_columns(value_micros=micros, last_time=pl.lit(1_760_000_000, pl.Int64))
-
-    for table, rows_of in ((solution.table("actions_daily"), actions), (solution.tables.item.table, lambda _: items)):
-        files = []
-        for ds in _days(n_days):
-            path = Path(f"{table_path(table)}/ds={ds}/part-0.parquet")
-            path.parent.mkdir(parents=True)
-            rows = rows_of(ds).to_arrow(compat_level=pl.CompatLevel.oldest())
-            plain = [pa.field(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in rows.schema]
-            pq.write_table(rows.cast(pa.schema(plain)), path, compression="zstd")
-            files.append(DataFile(f"ds={ds}/part-0.parquet", ds, path.stat().st_size, rows.num_rows, 0))
-        replace_days(table_path(table), _days(n_days), files, pa.schema([*plain, pa.field("ds", pa.string())]))

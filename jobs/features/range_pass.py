@@ -91,4 +91,4 @@ def _schema(windows: Windows, last: pa.Field) -> pa.Schema:
     strings = {windows.preference_name(a, "kv") for a in windows.attributes}
     values = [pa.field(name, pa.string() if name in strings else pa.float64()) for name in windows.names]
     key = pa.field(f"{windows.side}_id", pa.string())
-    return pa.schema([key, *values, last] if last is _DS else [key, last, *values])
+    return pa.schema([key, *values, last])

@@ -129,10 +129,10 @@ def _features(rows: Facts, preferences: Preferences, keys: pa.Array, asked: Rang
     columns = _numbers(rows, windows, line, wanted)
     columns |= _rates(columns, asked, day)
     columns[f"{windows.side}__history_days"] = np.asarray(asked.history, dtype=np.float64)[day]
-    arrays = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
+    arrays = {name: _nullable(column) for name, column in columns.items()}
     arrays |= top_values(preferences, windows, len(keys), n_days, day * len(keys) + key)
-    head = {f"{windows.side}_id": keys.take(pa.array(key)), "day": pa.array((day + asked.first).astype(np.int32))}
-    return pa.table(head | {name: arrays[name] for name in windows.names})
+    ids, days = keys.take(pa.array(key)), pa.array((day + asked.first).astype(np.int32))
+    return pa.table({f"{windows.side}_id": ids, **{name: arrays[name] for name in windows.names}, "day": days})
 
 
 def _numbers(rows: Facts, windows: Windows, line: Timeline, wanted: np.ndarray) -> dict[str, np.ndarray]:
@@ -199,6 +199,11 @@ def _rates(columns: dict[str, np.ndarray], asked: Range, day: np.ndarray) -> dic
 def _window_totals(asked: Range, event: str, w: int) -> np.ndarray:
     by_day, days = asked.totals.get(event, {}), range(asked.first, asked.first + len(asked.history))
     return np.array([sum(by_day.get(d, 0) for d in range(t - w + 1, t + 1)) for t in days], dtype=np.float64)
+
+
+def _nullable(column: np.ndarray) -> pa.Array:
+    """NULL where there is NaN. A column without, which is most of them, is not copied."""
+    return pa.array(column, from_pandas=bool(np.isnan(column.sum())))
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
