@@ -27,8 +27,8 @@ SOLUTION = demo_solution(
 )
 JOBS = ("actions_daily", "user_features", "item_features", "rank_samples")
 BEFORE_GAP = "20261101"  # nothing is there of the 2nd
-HISTORY, RANGE = day_range("20261103", "20261105"), day_range("20261106", "20261108")
-EMPTY = "20261107"
+HISTORY, RANGE = day_range("20261103", "20261105"), day_range("20261106", "20261107")
+EMPTY = "20261106"
 BEHAVIOR = (
     "ds string, request_id string, user_id string, exp_id string, page string, net_type string, event_time bigint, "
     "item_id string, event string, playtime double"
