@@ -50,6 +50,7 @@ def make_log(folder: str, rows: int, n_days: int) -> None:
 
 def make_tables(log: str, n_days: int) -> None:
     """actions_daily of the log, and the items as a snapshot per day."""
+    import deltalake
     import polars as pl
 
     solution = load_solution()
@@ -80,4 +81,5 @@ def make_tables(log: str, n_days: int) -> None:
             plain = [pa.field(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in rows.schema]
             pq.write_table(rows.cast(pa.schema(plain)), path, compression="zstd")
             files.append(DataFile(f"ds={ds}/part-0.parquet", ds, path.stat().st_size, rows.num_rows, 0))
-        replace_days(table_path(table), days_of(n_days), files, pa.schema([*plain, pa.field("ds", pa.string())]))
+        columns = pa.schema([*plain, pa.field("ds", pa.string())])
+        replace_days(table_path(table), days_of(n_days), files, deltalake.Schema.from_arrow(columns))
