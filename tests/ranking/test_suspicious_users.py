@@ -7,12 +7,13 @@ import json
 import pyarrow as pa
 import pytest
 
+from jobs.flow.running import never_made, run_node
 from jobs.lib import partitions
 from jobs.lib.days import window
 from jobs.lib.spark import F
 from jobs.lib.tables import read_days, write_days
 from jobs.ranking.rank_model import IS_FLAGGED, rank_model
-from jobs.ranking.suspicious_users import main, suspicious_users
+from jobs.ranking.suspicious_users import suspicious_users
 from tests.diagnostics.test_table_figures import RAW
 from tests.features.builders import EVENTS, demo_solution, rows_of
 from tests.ranking.builders import DAY, at, sample_table
@@ -63,10 +64,11 @@ def test_the_days_of_the_training_window_are_judged_when_training_needs_them(spa
     solution = demo_solution(ranking={"training_days": 3, "exclude_suspicious_users": is_on})
     behavior = solution.tables.behavior.table
     write_days(spark.createDataFrame(rows, RAW).withColumn("exp_id", F.lit("e")), behavior, days, behavior)
-    main([DAY], solution, solution.node("suspicious_users"))
+    run_node(solution, "suspicious_users", [DAY])
     table = solution.table("suspicious_users")
-    assert partitions.present_days(table) == (days if is_on else [DAY])
-    assert read_days(table, [DAY]).count() == 0
+    assert partitions.present_days(table) == [DAY] and read_days(table, [DAY]).count() == 0
+    before_training = {node.name: of for node, of in never_made(solution, solution.node("rank_model"), [DAY])}
+    assert before_training.get("suspicious_users") == (days[:-1] if is_on else None)
 
 
 def test_training_leaves_flagged_rows_out_and_says_how_many_and_evaluation_keeps_them():
