@@ -110,10 +110,14 @@ class Ledger:
             self._configs[node.name] = config_id(self.solution, node)
         return {"code": code_id(node.module), "config": self._configs[node.name], "inputs": dict(inputs)}
 
+    def made(self, ds: str, node: Node) -> dict[str, str | None]:
+        """Contents of the partitions that the node makes; none where it has no table."""
+        return {t: self.content(t, ds) for t in outputs(self.solution, node)} if has_table(node) else {}
+
     def is_there(self, ds: str, node: Node) -> bool:
         """Are the partitions that the node makes there? Of a node without a table: has it run?"""
         if has_table(node):
-            return all(self.content(table, ds) is not None for table in outputs(self.solution, node))
+            return all(self.made(ds, node).values())
         run = runs.run_of(run_name(self.solution, node), ds)
         return run is not None and run["state"] == runs.DONE
 
@@ -128,6 +132,8 @@ class Ledger:
         if run is None or run["state"] != runs.DONE:
             unknown = "nothing is known about what it was made from"
             return State("present") if node.job == "create_data" else State("stale", unknown)
+        if node.job != "create_data" and run.get("made") != self.made(ds, node):
+            return State("stale", "it was written by a run that did not come to its end")
         change = difference(run["origin"], self.origin(ds, node))
         return State("stale", change) if change else State("present")
 

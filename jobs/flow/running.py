@@ -9,9 +9,11 @@ from dataclasses import replace
 
 from jobs.flow.lineage import Ledger, outputs, reads_of, run_name
 from jobs.lib import partitions, runs
+from jobs.lib.data_errors import told_in_one_line
 from jobs.lib.days import add_days
 from jobs.lib.errors import MissingPartition, RecflowError, Skipped
 from jobs.lib.locks import writing
+from jobs.lib.object_store import StoreError
 from jobs.lib.solution import CLEAN_UP, CREATE_DATA, Node, Solution, find_node
 
 log = logging.getLogger("recflow")
@@ -49,18 +51,27 @@ def make(solution: Solution, node: Node, days: list[str]) -> None:
         try:
             _look_at_windows(solution, node, days, ledger)
             for part in consecutive(days) if node.history else [days]:
-                importlib.import_module(node.module).main(part, solution, node)
+                with told_in_one_line(f"{name} {span(part)}"):
+                    importlib.import_module(node.module).main(part, solution, node)
         except MissingPartition:
             raise  # not made yet is no failure of this node
         except Exception as error:
-            shown = str(error) if isinstance(error, RecflowError) else f"{type(error).__name__}: {error}"
-            for ds in days:
-                runs.failed(name, ds, shown)
+            _keep_failure(name, days, error)
             raise
-        seconds = time.monotonic() - started
+        seconds, ledger = time.monotonic() - started, Ledger(solution)
         for ds in days:
-            runs.done(name, ds, origins[ds], seconds / len(days))
+            runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days))
     log.info("%s %s done in %.1f s", node.name, span(days), seconds)
+
+
+def _keep_failure(name: str, days: list[str], error: Exception) -> None:
+    """A store that takes nothing more (a full disk) must not hide what failed."""
+    shown = str(error) if isinstance(error, RecflowError) else f"{type(error).__name__}: {error}"
+    try:
+        for ds in days:
+            runs.failed(name, ds, shown)
+    except StoreError as unkept:
+        log.warning("%s: that it failed could not be kept: %s", name, unkept)
 
 
 def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[Node, list[str]]]:

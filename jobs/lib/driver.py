@@ -74,16 +74,17 @@ def _follow(connection: socket.socket, name: str, log: Callable[[str], None]) ->
     """Pass the answer on until the job is done. False: the connection closed before the job was taken."""
     pid = None
     try:
-        for line in connection.makefile(encoding="utf-8"):
-            answer = json.loads(line)
-            if "log" in answer:
-                log(answer["log"])
-            elif "started" in answer:
-                pid = answer["started"]
-            elif "ok" in answer:
-                return True
-            else:
-                raise _error(answer)
+        with connection.makefile(encoding="utf-8") as lines:  # left open, it would keep the connection open with it
+            for line in lines:
+                answer = json.loads(line)
+                if "log" in answer:
+                    log(answer["log"])
+                elif "started" in answer:
+                    pid = answer["started"]
+                elif "ok" in answer:
+                    return True
+                else:
+                    raise _error(answer)
     except (ConnectionError, json.JSONDecodeError):
         pass  # the driver died in the middle of a line
     if pid is None:

@@ -21,6 +21,10 @@ class QualityError(RecflowError):
     """A `fail` check did not hold; nothing was written."""
 
 
+class DataError(RecflowError):
+    """Data cannot be read or written; names table, ds, and the file, column or value."""
+
+
 class MissingPartition(RecflowError):
     """An input partition is not there; names the table and the ds."""
 

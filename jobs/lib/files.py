@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from jobs.lib import partitions
-from jobs.lib.errors import RecflowError
+from jobs.lib.errors import DataError, RecflowError
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def parquet_ranges(files: list[SourceFile], column: str) -> Ranges:
 def _footer_range(address: str, modified: int, column: str) -> tuple[Any, Any]:
     """Read once per version of the file: an anchor asks every few seconds."""
     filesystem, path = filesystem_of(address)
-    footer = pq.read_metadata(path, filesystem=filesystem)
+    try:
+        footer = pq.read_metadata(path, filesystem=filesystem)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{address} cannot be read: {str(error).splitlines()[0]}") from error
     index = footer.schema.names.index(column) if column in footer.schema.names else None
     if index is None:
         raise RecflowError(f"{address}: no column {column!r}; there are: {', '.join(footer.schema.names)}")

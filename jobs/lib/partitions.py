@@ -10,7 +10,7 @@ import json
 import os
 
 from jobs.lib.days import add_days, day_number
-from jobs.lib.errors import MissingPartition
+from jobs.lib.errors import DataError, MissingPartition
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import settings
@@ -126,10 +126,17 @@ def _store():
 
 
 def read_arrow(table: str, ds: str, columns: list[str]):
-    """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures."""
+    """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures.
+
+    Raises DataError naming table, ds and file when a file is not what it was.
+    """
+    import pyarrow as pa
     import pyarrow.dataset as dataset
 
-    return delta_table(table).to_pyarrow_dataset().to_table(columns=columns, filter=dataset.field("ds") == ds)
+    try:
+        return delta_table(table).to_pyarrow_dataset().to_table(columns=columns, filter=dataset.field("ds") == ds)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{table} ds={ds} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _delta_days(table: str) -> list[str]:
@@ -143,13 +150,16 @@ def delta_table(table: str):
 
 
 def delta_at(address: str):
-    """The Delta table at a path or address, or None."""
+    """The Delta table at a path or address, or None. Raises DataError naming it when its log cannot be read."""
     import deltalake
 
     address, options = delta_address(address)
     if not deltalake.DeltaTable.is_deltatable(address, storage_options=options):
         return None
-    return deltalake.DeltaTable(address, storage_options=options)
+    try:
+        return deltalake.DeltaTable(address, storage_options=options)
+    except deltalake.exceptions.DeltaError as error:
+        raise DataError(f"{address}: its Delta log cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def delta_address(address: str) -> tuple[str, dict[str, str] | None]:

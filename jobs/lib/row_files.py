@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from jobs.lib import partitions
 from jobs.lib.delta_files import DataFile
+from jobs.lib.errors import DataError
 from jobs.lib.object_store import open_store
 
 if TYPE_CHECKING:
@@ -34,14 +35,25 @@ _WRITTEN = "path string, ds string, bytes bigint, rows bigint"
 
 
 def read_files(session: SparkSession, address: str, days: list[str]) -> DataFrame:
-    """The rows of these days as they are committed now: a later commit changes nothing for who has them."""
+    """The rows of these days as they are committed now: a later commit changes nothing for who has them.
+
+    Raises DataError naming a file that has no bytes.
+    """
     table = partitions.delta_at(address)
     columns = _spark_columns(table)
     files = table.file_uris(file_pruning_predicate=[("ds", "in", days)]) if days else []
     if not files:
         return session.createDataFrame([], columns)
+    _refuse_cut_off(files)
     paths = ["s3a://" + file.removeprefix("s3://") if file.startswith("s3://") else file for file in files]
     return session.read.option("basePath", address).schema(columns).parquet(*paths)
+
+
+def _refuse_cut_off(files: list[str]) -> None:
+    """Spark passes over files without bytes in silence. A folder may hold one after a crash; an object comes whole."""
+    for file in files:
+        if "://" not in file and Path(file).stat().st_size == 0:
+            raise DataError(f"{file} is empty, though the table's log says that it holds rows")
 
 
 def column_types(address: str) -> dict[str, str]:

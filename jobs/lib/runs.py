@@ -1,7 +1,8 @@
 """How the last run of each node and ds ended, and what it was made from: `_runs/<table>/<ds>.json`. Free of Spark.
 
 A run is written when it has ended. One that was killed leaves what stood there before: its partition, if it had begun
-to replace it, has no record any more, and so counts as missing.
+to replace it, has no record any more, and so counts as missing; if it had just replaced it, it is not what the run
+before says that it made.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from jobs.lib.settings import settings
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
 
-def done(table: str, ds: str, origin: dict[str, Any], seconds: float) -> None:
-    """origin: what it was made from (jobs/flow/lineage.py); seconds: of this ds alone, for estimates."""
-    _write(table, ds, {"state": DONE, "origin": origin, "seconds": round(seconds, 3)})
+def done(table: str, ds: str, origin: dict[str, Any], made: dict[str, str | None], seconds: float) -> None:
+    """origin: what it was made from (jobs/flow/lineage.py); made: table -> content; seconds: of this ds alone, for
+    estimates."""
+    _write(table, ds, {"state": DONE, "origin": origin, "made": made, "seconds": round(seconds, 3)})
 
 
 def failed(table: str, ds: str, error: str) -> None:
@@ -29,7 +31,7 @@ def skipped(table: str, ds: str, reason: str) -> None:
 
 
 def run_of(table: str, ds: str) -> dict[str, Any] | None:
-    """{state, origin and seconds | error | reason}, or None where the node never ended for this ds."""
+    """{state, origin, made and seconds | error | reason}, or None where the node never ended for this ds."""
     try:
         return json.loads(_store().get(_key(table, ds)))
     except MissingObject:

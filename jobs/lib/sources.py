@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.lib import files
 from jobs.lib.days import add_days, day_range, first_moment, to_date
-from jobs.lib.errors import ContractError, MissingPartition, RecflowError
+from jobs.lib.errors import ContractError, DataError, MissingPartition, RecflowError
 from jobs.lib.input_tables import DayColumn, Source, TableConfig
 from jobs.lib.spark import F
 
@@ -73,7 +73,8 @@ def read_days(config: TableConfig, days: list[str]) -> DataFrame:
 
     source = config.source
     rows = spark().read.format(source.format).load(_address(source.path))
-    _refuse_missing(config, rows.columns)
+    _refuse_missing(config, rows.columns, days)
+    _refuse_cut_off(config, days)
     if source.day is None and config.snapshot == "once":
         return rows.withColumn("ds", F.lit(days[0]))
     if source.day is not None:
@@ -208,13 +209,24 @@ def _ranges(config: TableConfig, told: list[files.SourceFile], column: str) -> f
     return ranges
 
 
-def _refuse_missing(config: TableConfig, columns: list[str]) -> None:
-    """Raises ContractError naming a column that plays a role and that the table lacks."""
+def _refuse_missing(config: TableConfig, columns: list[str], days: list[str]) -> None:
+    """Raises ContractError naming a column that plays a role and that the table lacks, and the days asked for."""
     roles = config.roles.model_dump(exclude_none=True)
     played = [c for value in roles.values() for c in (value if isinstance(value, list) else [value])]
     for column in [*played, *(_columns(config.source.day) if config.source.day else [])]:
         if column not in columns:
-            raise ContractError(f"{config.table}: no column {column!r}; there are: {', '.join(columns)}")
+            asked = days[0] if len(days) == 1 else f"{days[0]}..{days[-1]}"
+            there = ", ".join(columns)
+            raise ContractError(f"{config.table} ds={asked}: no column {column!r}; there are: {there}")
+
+
+def _refuse_cut_off(config: TableConfig, days: list[str]) -> None:
+    """Raises DataError naming a Parquet file of these days that has no bytes: Spark passes over it in silence."""
+    if config.source.format != "parquet" or not any(file.size == 0 for file in _files(config)):
+        return
+    for ds in days:
+        if empty := [file.name for file in files_of(config, ds) if file.size == 0]:
+            raise DataError(f"{config.table} ds={ds}: {empty[0]} is empty, which no Parquet file is")
 
 
 def _address(path: str) -> str:

@@ -85,7 +85,7 @@ def test_who_is_not_signed_in_sees_nothing(page):
 
 def test_a_partition_shows_how_its_last_run_ended_and_what_it_was_made_from(client):
     inputs = {"home_page_actions_daily": {"20261120": None, "20261121": "abc"}}
-    runs.done("home_page_hot", "20261121", {"code": "c", "config": "d", "inputs": inputs}, 1.5)
+    runs.done("home_page_hot", "20261121", {"code": "c", "config": "d", "inputs": inputs}, {}, 1.5)
     shown = client.get("/home_page_hot/20261121").text
     for cell in ("done", "home_page_actions_daily", "20261120..20261121", "20261120"):
         assert f"<td>{cell}</td>" in shown, cell

@@ -48,6 +48,6 @@ def test_a_formula_does_count_and_so_does_what_it_is_made_with(project):
 
 def test_how_rows_are_moved_and_what_other_jobs_do_does_not(project):
     before = project(HOT)
-    assert project(HOT, "jobs/lib/tables.py", "ROWS_PER_FILE = 2_000_000", "ROWS_PER_FILE = 3_000_000") == before
+    assert project(HOT, "jobs/lib/row_files.py", "ROWS_PER_FILE = 2_000_000", "ROWS_PER_FILE = 3_000_000") == before
     assert project(HOT, "jobs/recall/u2i.py", "BLOCK = 2_000_000", "BLOCK = 3_000_000") == before
     assert project(HOT) == before and project("jobs.recall.u2i") != before

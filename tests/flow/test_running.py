@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.flow import running
+from jobs.flow.lineage import Ledger
 from jobs.lib import partitions, runs
 from jobs.lib.days import day_range
 from jobs.lib.errors import MissingPartition, QualityError, Skipped
@@ -62,6 +63,16 @@ def job(monkeypatch):
         SimpleNamespace(import_module=lambda name: SimpleNamespace(**{**vars(real(name)), "main": stand_in.main})),
     )
     return stand_in
+
+
+def test_a_partition_written_by_a_run_that_was_killed_before_its_end_is_stale(world, job):
+    """Even where its inputs are back to what the run before it had read."""
+    node, solution = world.solution.node("actions_daily"), world.solution
+    world.rewrite("home_page_actions_daily", DS, "1")
+    running.make(solution, node, [DS])
+    assert Ledger(solution).state(DS, node).name == "present"
+    world.rewrite("home_page_actions_daily", DS, "2")
+    assert Ledger(solution).state(DS, node) == ("stale", "it was written by a run that did not come to its end")
 
 
 def test_how_a_run_ended_is_kept(world, job):

@@ -71,7 +71,7 @@ class World:
                 for table in outputs(solution, node):
                     partitions.forget(table, [ds])
                     partitions.write_record(table, ds, {"rows": 1, "content": content, "checks": []})
-            runs.done(run_name(solution, node), ds, origin, 0.5)
+            runs.done(run_name(solution, node), ds, origin, Ledger(solution).made(ds, node), 0.5)
 
     def contents(self) -> dict[tuple[str, str], str]:
         """Of every partition of the flow."""

@@ -161,5 +161,5 @@ def test_a_role_without_its_column_is_told(spark, warehouse, tmp_path):
     deltalake.write_deltalake(
         tmp_path / "dw", log(dt=pa.array(DAYS)).rename_columns(["user", "sku", "what", "at", "dt"])
     )
-    with pytest.raises(ContractError, match="dw_events: no column 'uid'; there are: user, sku, what, at, dt"):
+    with pytest.raises(ContractError, match="dw_events ds=.*: no column 'uid'; there are: user, sku, what, at, dt"):
         read_days(config(tmp_path / "dw", day={"column": "dt"}), ["20240412"])

@@ -100,7 +100,7 @@ def _last_run(table: str, ds: str) -> str:
     run = runs.run_of(table, ds)
     if run is None:
         return ""
-    origin = run.pop("origin", {"inputs": {}})
+    origin, _ = run.pop("origin", {"inputs": {}}), run.pop("made", None)
     inputs = [
         {"made from": name, "ds": f"{min(days)}..{max(days)}" if len(days) > 1 else min(days),
          "not there": ", ".join(sorted(ds for ds, content in days.items() if content is None))}
