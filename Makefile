@@ -1,14 +1,14 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench ui stop lock clean distclean
+.PHONY: help setup demo test test-faults lint bench ui stop lock clean distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
 ARGS ?=
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv: packages, Java 17 (installed where that is possible), Spark's Delta and S3 jars
 	@infra/setup/setup.sh
@@ -18,6 +18,9 @@ demo: setup ## 30 days of planted data, the last day through Airflow, published;
 
 test: setup ## unit tests, and a small flow through the real scheduler
 	@$(BIN)/python -m pytest -m "not faults" $(ARGS)
+
+test-faults: setup ## kill, corrupt and fill up on purpose: some twenty minutes
+	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: setup ## style, the compose file, and what must not be in the repository
 	@$(BIN)/python infra/lint.py
