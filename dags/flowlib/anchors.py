@@ -102,11 +102,18 @@ class PartitionTrigger(BaseTrigger):
             if obstacle != shown:
                 self.log.info(obstacle)
                 shown = obstacle
-            if datetime.now(UTC) >= datetime.fromisoformat(self.until):
+            is_late = datetime.now(UTC) >= datetime.fromisoformat(self.until)
+            if is_late and not await self._is_frozen(config):  # an operator holds it: it waits as long as that
                 yield TriggerEvent({"ds": self.ds, "timed_out": True, "obstacle": obstacle})
                 return
             await asyncio.sleep(self.poll_sec)
         yield TriggerEvent({"ds": self.ds, "timed_out": False})
+
+    async def _is_frozen(self, config: TableConfig) -> bool:
+        try:
+            return await asyncio.to_thread(partitions.is_frozen, config.table)
+        except Exception:
+            return False  # the obstacle says why storage cannot be asked
 
     async def _obstacle(self, config: TableConfig) -> str | None:
         """Storage that cannot be asked right now is one more thing to wait for: a day must not fail by it."""

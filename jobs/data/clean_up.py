@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from jobs.lib import partitions
+from jobs.lib import partitions, runs
 from jobs.lib.days import add_days
 from jobs.lib.locks import writing
 from jobs.lib.object_store import open_store
@@ -50,6 +50,8 @@ def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
     last, cleaned, kept = as_of(solution, ds), [], kept_days(solution)
     _remove_results(add_days(last, 1 - max(days for days in kept.values() if days is not None)))
     for table, days in kept.items():
+        if days is not None:
+            runs.forget_before(table, add_days(last, 1 - days), _always_kept(table, solution, last))
         if not partitions.is_owned(table):
             continue  # another system's, or never written
         with writing(table):
@@ -62,13 +64,10 @@ def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
 
 
 def _remove_results(first_kept: str) -> None:
-    """What was judged on days that no table holds any more, its Data Docs, and how their runs ended."""
+    """What was judged on days that no table holds any more, and its Data Docs."""
     store = open_store(settings().warehouse_root)
     for key in [*store.list("_quality/"), *store.list("_data_docs/")]:
         if key.split("/")[1] < first_kept:
-            store.delete(key)
-    for key in store.list("_runs/"):
-        if key.rpartition("/")[2] < first_kept:
             store.delete(key)
 
 

@@ -27,6 +27,7 @@ from jobs.data.split_files import pieces_of
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
 from jobs.lib.errors import RecflowError
+from jobs.lib.locks import writing
 from jobs.lib.partitions import present_days, table_path
 from jobs.lib.settings import settings
 from jobs.lib.spark import F
@@ -56,15 +57,17 @@ def import_folder(
     staging = f"{settings().warehouse_root}/_staging/{registration.name}"
     days = (day_number(span[0]), day_number(span[1])) if span else None
     work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
-    _remove(staging)
-    written: list[Written] = []
-    try:
-        return _imported(work, files, written)
-    except BaseException:
-        _remove_files(registration, written)  # they were never committed
-        raise
-    finally:
+    tables = [registration.table(kind) for kind in (*files, "quarantine")]
+    with writing(f"_import-{registration.name}", *tables):
         _remove(staging)
+        written: list[Written] = []
+        try:
+            return _imported(work, files, written)
+        except BaseException:
+            _remove_files(registration, written)  # they were never committed
+            raise
+        finally:
+            _remove(staging)
 
 
 def _imported(work: Import, files: dict[str, list[SourceFile]], written: list[Written]) -> list[ImportReport]:

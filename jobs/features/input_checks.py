@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CONTRACT = None
 SETTINGS = ()
+KINDS = ("behavior", "item", "user")
 
 
 def views(solution: Solution, days: list[str]) -> dict[str, DataFrame]:
@@ -118,6 +119,11 @@ def judged_before(writer: str, contract: Contract, days: list[str]) -> dict[str,
         for ds, kept in found.items()
         if kept is not None and not quality_results.blocking([kept])
     }
+
+
+def contracts(solution: Solution) -> list[Contract]:
+    """What the inputs are held against: other checks make what was judged by them stale."""
+    return [contract_for(kind, solution) for kind in KINDS if getattr(solution.tables, kind) is not None]
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:

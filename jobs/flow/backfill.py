@@ -14,11 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 
 from jobs.flow.lineage import Ledger, outputs, reads_of, run_name
-from jobs.flow.plan import Plan, Request, plan
-from jobs.flow.running import make, span
+from jobs.flow.plan import LEFT, Plan, Request, plan
+from jobs.flow.running import make, skip, span
 from jobs.lib import runs
 from jobs.lib.errors import RecflowError
-from jobs.lib.object_store import open_store
+from jobs.lib.locks import is_held, writing
+from jobs.lib.object_store import ObjectChanged, open_store
 from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
 
@@ -98,7 +99,7 @@ class Backfill:
                 log.info("%s %s: made from the same already", run_name(self.solution, node), span(same))
             if todo:
                 log.info("%s %s", run_name(self.solution, node), span(todo))
-                make(self.solution, self._with_params(node), todo)
+                make(self.solution, self._with_params(node, todo), todo)
                 self.made |= {(node.name, ds) for ds in todo}
             self.done |= {(node.name, ds) for ds in days}
             self.worked += self._weights[node.name] * len(days)
@@ -112,47 +113,74 @@ class Backfill:
                 make(self.solution, node, days)
 
     def _still_to_do(self, node: Node, days: list[str]) -> list[str]:
-        if node.always:
-            return [ds for ds in days if ("publish", ds) in self.made]
         ledger = Ledger(self.solution)
-        forced = {ds for ds in days if self.request.force and (node.name, ds) not in self.done}
+        if node.always:
+            return [ds for ds in days if ("publish", ds) in self.made or ledger.state(ds, node).name in LEFT]
+        is_moved = {self.request.last} if node.name == "publish" and self.request.set_latest else set()
+        asked = set(days) if self.request.force else is_moved & set(days)
+        forced = {ds for ds in asked if (node.name, ds) not in self.done}
         return [ds for ds in days if ds in forced or ledger.state(ds, node).name != "present"]
 
-    def _with_params(self, node: Node) -> Node:
-        return replace(node, params={"set_latest": self.request.set_latest}) if node.name == "publish" else node
+    def _with_params(self, node: Node, days: list[str]) -> Node:
+        """Readers go back once, to the last ds: not day by day through the range."""
+        if node.name != "publish":
+            return node
+        return replace(node, params={"set_latest": self.request.set_latest and self.request.last in days})
 
     def _tell(self) -> None:
         spent, share = time.monotonic() - self.started, self.worked / self._total
         left = f", about {_clock(spent / share - spent)} left" if share < 1 else ""
         log.info("backfill %s: %.0f%% after %s%s", self.number, 100 * share, _clock(spent), left)
 
+    def kept(self, state: str, error: str = "") -> bytes:
+        """What `--continue` needs to know."""
+        about = {"scenario": self.solution.scenario, "request": asdict(self.request), "state": state, "error": error}
+        return json.dumps(about | {"done": sorted(self.done)}, sort_keys=True).encode()
+
     def _keep(self, state: str, error: str = "") -> None:
-        kept = {"request": asdict(self.request), "state": state, "error": error, "done": sorted(self.done)}
-        _store().put(f"_backfills/{self.number:06d}.json", json.dumps(kept, sort_keys=True).encode())
+        _store().put(_key(self.number), self.kept(state, error))
 
 
 def run(solution: Solution, request: Request) -> Plan:
     """Run what a plan of the request says."""
-    numbers = [int(key[-11:-5]) for key in _store().list("_backfills/")]
-    return Backfill(solution, request, max(numbers, default=0) + 1, set()).run()
+    number = max((int(key[-11:-5]) for key in _store().list("_backfills/")), default=0) + 1
+    while True:
+        backfill = Backfill(solution, request, number, set())
+        try:
+            _store().swap(_key(number), None, backfill.kept("running"))
+        except ObjectChanged:
+            number += 1  # another one began in this moment
+            continue
+        with writing(_lock(number)):
+            return backfill.run()
 
 
 def go_on(solution: Solution) -> Plan:
-    """Go on with the newest backfill that did not come to its end. Raises RecflowError when there is none."""
+    """Go on with the scenario's newest backfill that stopped before its end, not with one that is at work. Raises
+    RecflowError when there is none."""
     for key in reversed(_store().list("_backfills/")):
-        kept = json.loads(_store().get(key))
-        if kept["state"] != "done":
-            asked = {k: tuple(v) if isinstance(v, list) else v for k, v in kept["request"].items()}
-            done = {(name, ds) for name, ds in kept["done"]}
-            return Backfill(solution, Request(**asked), int(key[-11:-5]), done).run()
-    raise RecflowError("there is no backfill to go on with: each came to its end")
+        kept, number = json.loads(_store().get(key)), int(key[-11:-5])
+        if kept["state"] == "done" or kept["scenario"] != solution.scenario or is_held(_lock(number)):
+            continue
+        asked = {k: tuple(v) if isinstance(v, list) else v for k, v in kept["request"].items()}
+        with writing(_lock(number)):
+            return Backfill(solution, Request(**asked), number, {(name, ds) for name, ds in kept["done"]}).run()
+    raise RecflowError("there is no backfill to go on with: each came to its end, or is at work")
+
+
+def _key(number: int) -> str:
+    return f"_backfills/{number:06d}.json"
+
+
+def _lock(number: int) -> str:
+    return f"_backfill-{number:06d}"
 
 
 def _skip(solution: Solution, planned: Plan) -> None:
     """Days on which a node is not due are kept as skipped, with the reason, as in a daily run."""
     skipped = [entry for entry in planned.entries if entry.state == "skipped"]
     for entry in skipped:
-        runs.skipped(run_name(solution, entry.node), entry.ds, entry.why)
+        skip(solution, entry.node, entry.ds, entry.why)
     if skipped:
         log.info("%s: skipped on %s days: %s", run_name(solution, skipped[0].node), len(skipped), skipped[0].why)
 

@@ -35,8 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     solution = load_solution(arguments.solution)
     if arguments.goes_on:
-        if arguments.action == "plan" or arguments.first or arguments.last:
-            raise RecflowError("--continue goes with `run` alone: the range is that of the backfill that stopped")
+        others = ("first", "last", "nodes", "exclude", "force", "publish_every", "set_latest")
+        if arguments.action == "plan" or any(getattr(arguments, other) for other in others) or arguments.parallel > 1:
+            raise RecflowError("--continue goes with `run` alone: the rest is as the backfill that stopped was asked")
         done = backfill.go_on(solution)
     else:
         request = requested(arguments)

@@ -17,7 +17,9 @@ from jobs.flow.code import code_id
 from jobs.lib import files, partitions, runs, sources
 from jobs.lib.days import day_range
 from jobs.lib.input_tables import TableConfig
+from jobs.lib.object_store import open_store
 from jobs.lib.reads import Reads, on_days
+from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
 from jobs.ranking.models import usable_days
 
@@ -56,9 +58,12 @@ def reads_of(ds: str, solution: Solution, node: Node) -> Reads:
 
 def config_id(solution: Solution, node: Node) -> str:
     """Of what every job reads, of the tables' roles, and of the parts that the job file names in SETTINGS."""
-    tables = solution.tables.model_dump(mode="json", exclude={k: {"source"} for k in ("behavior", "item", "user")})
-    paths = importlib.import_module(node.module).SETTINGS
-    parts = {path: _part(solution, path) for path in (*BASE, *paths)}
+    where = {"source": {"path", "through", "done_file"}}  # not what is read, and how
+    tables = solution.tables.model_dump(mode="json", exclude=dict.fromkeys(("behavior", "item", "user"), where))
+    module = importlib.import_module(node.module)
+    parts = {path: _part(solution, path) for path in (*BASE, *module.SETTINGS)}
+    if hasattr(module, "contracts"):
+        parts["contracts"] = [contract.content_id for contract in module.contracts(solution)]
     params = node.params.model_dump(mode="json") if node.stage == "recall" else None
     text = json.dumps([tables, parts, params], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -115,11 +120,20 @@ class Ledger:
         return {t: self.content(t, ds) for t in outputs(self.solution, node)} if has_table(node) else {}
 
     def is_there(self, ds: str, node: Node) -> bool:
-        """Are the partitions that the node makes there? Of a node without a table: has it run?"""
+        """Are the partitions that the node makes there? Of a node without a table: has it run, and left a bundle?"""
         if has_table(node):
             return all(self.made(ds, node).values())
         run = runs.run_of(run_name(self.solution, node), ds)
-        return run is not None and run["state"] == runs.DONE
+        has_run = run is not None and run["state"] == runs.DONE
+        return has_run and (node.name != "publish" or self._is_published(ds))
+
+    def is_blocked(self, ds: str) -> bool:
+        """Were the day's inputs judged unfit? Then nothing is made from them until they are judged anew."""
+        run = runs.run_of(self.solution.table("input_checks"), ds)
+        return run is not None and run["state"] == runs.FAILED
+
+    def _is_published(self, ds: str) -> bool:
+        return bool(open_store(f"{settings().publish_root}/{self.solution.scenario}").list(f"ds={ds}/"))
 
     def state(self, ds: str, node: Node) -> State:
         """What has become of a node for ds."""
@@ -163,8 +177,9 @@ def difference(made_from: Origin, now: Origin) -> str:
     for table in sorted({*made_from["inputs"], *now["inputs"]}):
         before, after = made_from["inputs"].get(table, {}), now["inputs"].get(table, {})
         for ds in sorted({*before, *after}):
-            if before.get(ds) != after.get(ds):
-                what = "is new" if before.get(ds) is None else "is gone" if after.get(ds) is None else "changed"
+            # What is gone (retention, a lake that drops old days) cannot make anything anew: what was made of it stays.
+            if after.get(ds) is not None and before.get(ds) != after.get(ds):
+                what = "is new" if before.get(ds) is None else "changed"
                 changed.append(f"{table} ds={ds} {what}")
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return changed[0] + more if changed else ""

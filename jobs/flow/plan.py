@@ -11,11 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from jobs.data.create_data import BEHAVIOR_TABLE, ITEM_TABLE, USER_TABLE
 from jobs.flow.lineage import Ledger, outputs, reads_of
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import CREATE_DATA, Node, Solution
 from jobs.ranking.rank_model import is_cadence_day
+
+LEFT = ("missing", "failed")  # of what collects a day's results, when a run was killed before it
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def plan(solution: Solution, request: Request) -> Plan:
 
 def all_nodes(solution: Solution) -> list[Node]:
     """The nodes of the scenario's DAG and, for a solution with demo data, what makes these: in the order they run."""
-    return [*([CREATE_DATA] if solution.demo is not None else []), *solution.nodes()]
+    has_demo_tables = set(outputs(solution, CREATE_DATA)) == {USER_TABLE, ITEM_TABLE, BEHAVIOR_TABLE}
+    return [*([CREATE_DATA] if solution.demo is not None and has_demo_tables else []), *solution.nodes()]
 
 
 def named(solution: Solution, names: Iterable[str]) -> list[Node]:
@@ -96,6 +100,7 @@ class _Planner:
         self.solution, self.request, self.days = solution, request, set(request.days)
         self.ledger = Ledger(solution)
         self.nodes = all_nodes(solution)
+        self.behavior = solution.tables.behavior.table
         self.maker = {table: node for node in self.nodes for table in outputs(solution, node)}
         self.excluded = {node.name for node in named(solution, request.exclude)}
         self.selected = self._selected() - self.excluded
@@ -166,6 +171,8 @@ class _Planner:
     def _should_run(self, node: Node, ds: str, state: str, exists: bool, is_needed: bool) -> bool:
         if state in ("stale", "failed") or (is_needed and not exists):
             return True
+        if node.name == "publish" and self.request.set_latest and ds == self.request.last:
+            return True  # readers are moved by publishing
         is_asked = node.name in self.selected and ds in self.days
         if is_asked and self._is_due(node, ds):
             return state != "present" or self.request.force
@@ -193,12 +200,18 @@ class _Planner:
                     left_out = left_out or (maker, day)
             else:
                 runs, exists = False, self.ledger.content(table, day) is not None
+                if (table, day) == (self.behavior, ds) and node.name != "input_checks":
+                    exists = exists and not self._is_blocked(ds)
             which = table if day == ds else f"{table} ds={day}"
             if runs and not again:
                 again = f"{which} is made again"
             if not exists and (table, day) in reads.needs and not lacking:
-                lacking = f"{which} is not there"
+                lacking = f"{which} is not there" if self.ledger.content(table, day) is None else f"{which} is not fit"
         return again, lacking, left_out
+
+    def _is_blocked(self, ds: str) -> bool:
+        """Judged unfit, and not to be judged anew before."""
+        return self.ledger.is_blocked(ds) and not ("input_checks" in self.selected and ds in self.days)
 
     def _is_planned(self, maker: Node, ds: str, is_wanted: bool) -> bool:
         """Is it for this plan to say what becomes of a partition? Demo data of other days, and what is only used if it
@@ -216,8 +229,9 @@ class _Planner:
         """What collects a day's results runs whenever the day is published."""
         for ds in self.request.days:
             published = self.entries.get(("publish", ds))
-            runs = published is not None and published.runs
             is_there = self.ledger.is_there(ds, node)
+            is_left = published is not None and published.exists and self.ledger.state(ds, node).name in LEFT
+            runs = published is not None and (published.runs or is_left)
             state = "present" if is_there else "missing" if runs else "not asked"
             why = "the day is published" if runs else ""
             self.entries[node.name, ds] = Entry(node, ds, state, why, runs, runs or is_there)

@@ -44,24 +44,30 @@ def make(solution: Solution, node: Node, days: list[str]) -> None:
 
     The origin is taken before anything is read: should an input be replaced meanwhile, the result counts as stale.
     """
-    name, started = run_name(solution, node), time.monotonic()
+    started = time.monotonic()
     with writing(*outputs(solution, node)):
         ledger = Ledger(solution)
-        origins = {ds: ledger.origin(ds, node) for ds in days}
-        try:
-            _look_at_windows(solution, node, days, ledger)
-            for part in consecutive(days) if node.history else [days]:
-                with told_in_one_line(f"{name} {span(part)}"):
-                    importlib.import_module(node.module).main(part, solution, node)
-        except MissingPartition:
-            raise  # not made yet is no failure of this node
-        except Exception as error:
-            _keep_failure(name, days, error)
-            raise
-        seconds, ledger = time.monotonic() - started, Ledger(solution)
-        for ds in days:
-            runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days))
-    log.info("%s %s done in %.1f s", node.name, span(days), seconds)
+        _refuse_missing(solution, node, days, ledger)
+        _look_at_windows(solution, node, days, ledger)
+        for part in consecutive(days) if node.history else [[ds] for ds in days]:
+            _make_part(solution, node, part, ledger)
+    log.info("%s %s done in %.1f s", node.name, span(days), time.monotonic() - started)
+
+
+def _make_part(solution: Solution, node: Node, days: list[str], ledger: Ledger) -> None:
+    name, started = run_name(solution, node), time.monotonic()
+    origins = {ds: ledger.origin(ds, node) for ds in days}
+    try:
+        with told_in_one_line(f"{name} {span(days)}"):
+            importlib.import_module(node.module).main(days, solution, node)
+    except MissingPartition:
+        raise  # not made yet is no failure of this node
+    except Exception as error:
+        _keep_failure(name, days, error)
+        raise
+    seconds, ledger = time.monotonic() - started, Ledger(solution)
+    for ds in days:
+        runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days))
 
 
 def _keep_failure(name: str, days: list[str], error: Exception) -> None:
@@ -77,7 +83,7 @@ def _keep_failure(name: str, days: list[str], error: Exception) -> None:
 def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[Node, list[str]]]:
     """What must run first so that no window is shorter than the inputs allow: nodes with their days, in the order of
     the flow. Only what was never made: what is stale is a backfill's business."""
-    by_table = {solution.table(n.name): n for n in solution.nodes()}
+    by_table, behavior = {solution.table(n.name): n for n in solution.nodes()}, solution.tables.behavior.table
     ledger, wanted = Ledger(solution), {}
 
     def want(table: str, ds: str) -> bool:
@@ -89,7 +95,8 @@ def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[No
             return maker is not None
         if (maker.name, ds) not in wanted:
             reads = reads_of(ds, solution, maker)
-            wanted[maker.name, ds] = all([want(*pair) for pair in reads.needs])
+            is_fit = behavior not in {name for name, _ in reads.needs} or not ledger.is_blocked(ds)
+            wanted[maker.name, ds] = is_fit and all([want(*pair) for pair in reads.needs])
             if wanted[maker.name, ds]:
                 for pair in reads.wanted:
                     want(*pair)
@@ -118,6 +125,15 @@ def span(days: list[str]) -> str:
     return f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
 
 
+def _refuse_missing(solution: Solution, node: Node, days: list[str], ledger: Ledger) -> None:
+    tables = solution.tables
+    inputs = {c.table: c for c in (tables.user, tables.item, tables.behavior) if c is not None}
+    for ds in days:
+        for table, day in reads_of(ds, solution, node).needs:
+            if ledger.content(table, day) is None:
+                raise partitions.missing(inputs.get(table, table), [day], run_name(solution, node))
+
+
 def _look_at_windows(solution: Solution, node: Node, days: list[str], ledger: Ledger) -> None:
     """Days of a window that are not there: marked in the log (and by the features), or refused."""
     absent: dict[str, set[str]] = {}
@@ -135,8 +151,15 @@ def _skip_if_not_due(solution: Solution, node: Node, days: list[str]) -> None:
     not_due = getattr(importlib.import_module(node.module), "not_due", None)
     for ds in days:
         if not_due is not None and (reason := not_due(ds, solution)) is not None:
-            runs.skipped(run_name(solution, node), ds, reason)
+            skip(solution, node, ds, reason)
             raise Skipped(f"{run_name(solution, node)} ds={ds}: {reason}")
+
+
+def skip(solution: Solution, node: Node, ds: str, reason: str) -> None:
+    """Keep why a node did not run for ds; what another run has made there meanwhile stays its own."""
+    with writing(*outputs(solution, node)):
+        if not Ledger(solution).is_there(ds, node):
+            runs.skipped(run_name(solution, node), ds, reason)
 
 
 def _filled(solution: Solution, node: Node, days: list[str]) -> str:

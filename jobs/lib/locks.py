@@ -29,3 +29,15 @@ def writing(*tables: str) -> Iterator[None]:
                 log.info("%s is being written by another process: waiting for it", table)
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def is_held(table: str) -> bool:
+    """Does another process hold it now?"""
+    folder = settings().home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / table).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

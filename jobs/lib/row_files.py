@@ -22,6 +22,7 @@ from jobs.lib import partitions
 from jobs.lib.delta_files import DataFile
 from jobs.lib.errors import DataError
 from jobs.lib.object_store import open_store
+from jobs.lib.spark import F
 
 if TYPE_CHECKING:
     import deltalake
@@ -86,7 +87,8 @@ def write_files(rows: DataFrame, address: str, counts: dict[str, int]) -> list[D
     files_a_day = math.ceil(max(max(counts.values()), 1) / ROWS_PER_FILE)
     placed = rows.coalesce(files_a_day)
     if len(counts) > 1:
-        placed = rows.repartition(len(counts) * files_a_day, "ds").sortWithinPartitions("ds")
+        piece = F.pmod(F.xxhash64(*rows.columns), F.lit(files_a_day))  # of a large day, so that no task holds all of it
+        placed = rows.repartition(len(counts) * files_a_day, "ds", piece).sortWithinPartitions("ds")
     stem, schema = f"part-{uuid4().hex}", to_arrow_schema(rows.drop("ds").schema)
     written = placed.mapInArrow(partial(_task, address, stem, schema), _WRITTEN).collect()
     return [DataFile(row.path, row.ds, row.bytes, row.rows, 0) for row in written]

@@ -8,6 +8,7 @@ before says that it made.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from jobs.lib.object_store import MissingObject, open_store
@@ -42,6 +43,13 @@ def days_of(table: str) -> list[str]:
     """Every ds with a run, oldest first."""
     prefix = f"_runs/{table}/"
     return sorted(key.removeprefix(prefix).removesuffix(".json") for key in _store().list(prefix))
+
+
+def forget_before(table: str, first_kept: str, spared: Collection[str]) -> None:
+    """Take back the runs of days before this one."""
+    for ds in days_of(table):
+        if ds < first_kept and ds not in spared:
+            _store().delete(_key(table, ds))
 
 
 def _write(table: str, ds: str, content: dict[str, Any]) -> None:

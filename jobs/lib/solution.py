@@ -147,7 +147,7 @@ class Solution(Strict):
             Node("item_features", "item_features", "features", ("actions_daily",), history=True),
             *recalls,
             Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features"), history=True),
-            Node("suspicious_users", "suspicious_users", "ranking", history=True),
+            Node("suspicious_users", "suspicious_users", "ranking", ("input_checks",), history=True),
             Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),

@@ -19,6 +19,7 @@ from jobs.lib.session import spark
 from jobs.lib.spark import F
 
 if TYPE_CHECKING:
+    import deltalake
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
@@ -87,7 +88,7 @@ def write_days(rows: DataFrame, table: str, days: list[str], contract: str) -> d
     promised = load_contract(contract)
     staged = conform(rows, promised, table).persist()
     try:
-        return _replace(staged, table, days, promised, partial(_commit, staged, table))
+        return _replace(staged, table, days, promised, partial(_written, staged, table))
     finally:
         staged.unpersist()
 
@@ -102,12 +103,12 @@ def adopt_files(files: list[DataFile], schema: pa.Schema, table: str, days: list
     staged = conform(_rows_of(files, schema, table), promised, table)
     content = {ds: sum(file.content for file in files if file.ds == ds) for ds in days}
 
-    def adopt(_: dict[str, int], is_new: bool) -> None:
+    def lying_there(_: dict[str, int]) -> tuple[list[DataFile], deltalake.Schema]:
         import deltalake
 
-        replace_days(table_path(table), days, files, deltalake.Schema.from_arrow(schema), is_new)
+        return files, deltalake.Schema.from_arrow(schema)
 
-    return _replace(staged, table, days, promised, adopt, content)
+    return _replace(staged, table, days, promised, lying_there, content)
 
 
 def _rows_of(files: list[DataFile], schema: pa.Schema, table: str) -> DataFrame:
@@ -124,12 +125,13 @@ def _replace(
     table: str,
     days: list[str],
     promised: Contract,
-    commit: Callable[[dict[str, int], bool], None],
+    write: Callable[[dict[str, int]], tuple[list[DataFile], deltalake.Schema]],
     content: dict[str, int] | None = None,
 ) -> dict[str, int]:
     """Measure and judge the staged rows, commit them, and record what was written.
 
-    commit: takes the rows of each ds, and whether the table is new; what was forgotten binds nobody.
+    write: takes the rows of each ds and gives files that no reader sees yet. Until they are all there, the days stay
+    what they were; a table that is new, or all forgotten, binds nobody.
     """
     is_new = not partitions.present_days(table)
     if not is_new:
@@ -141,8 +143,9 @@ def _replace(
     quality.keep(table, table, promised, measured, results)
     quality.refuse_blocked(table, results)
     counts = {ds: figure.rows for ds, figure in measured.items()}
+    files, columns = write(counts)
     partitions.forget(table, days)  # killed between commit and record, a day counts as never made
-    commit(counts, is_new)
+    replace_days(table_path(table), days, files, columns, is_new)
     _record(table, promised, staged.columns, measured, results)
     use_overrides(table, results)
     shown = f"ds={days[0]}" if len(days) == 1 else f"ds={days[0]}..{days[-1]} ({len(days)} days)"
@@ -150,10 +153,8 @@ def _replace(
     return counts
 
 
-def _commit(staged: DataFrame, table: str, counts: dict[str, int], is_new: bool) -> None:
-    """One Delta commit of files that nobody has seen before."""
-    files = row_files.write_files(staged, table_path(table), counts)
-    replace_days(table_path(table), list(counts), files, row_files.declared(staged), is_new)
+def _written(staged: DataFrame, table: str, counts: dict[str, int]) -> tuple[list[DataFile], deltalake.Schema]:
+    return row_files.write_files(staged, table_path(table), counts), row_files.declared(staged)
 
 
 def _record(

@@ -38,7 +38,7 @@ from jobs.publish.report import Measures, report
 log = logging.getLogger("recflow")
 
 CONTRACT = None
-SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics")
+SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics", "cadence", "short_history")
 PUBLISHED = ("user_features", "item_features", "recommendations", "evaluation")
 # contract -> key column, and the columns that pairec's readers select
 _PAIREC = {
@@ -124,7 +124,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
     made = [solution.table(node.name) for node in solution.nodes() if not node.always]
     records = [partitions.record(table, ds) for table in made]
     inputs = [{name: r[name] for name in ("table", "ds", "rows", "content")} for r in records if r is not None]
-    config = solution.model_dump(mode="json", exclude={"demo"})
+    config = solution.model_dump(mode="json", exclude={"demo", "retention"})
     return {
         "scenario": solution.scenario,
         "ds": ds,
@@ -174,6 +174,7 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
             *((solution.table(n.name), ds) for n in made if n not in needed),
             *(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
             *on_days(actions, window(ds, ACTED_ON_DAYS)),
+            *(p for n in made for p in importlib.import_module(n.module).reads(ds, solution, n).wanted),
         ),
         model_up_to=ds,
     )

@@ -185,8 +185,10 @@ def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, t
 
 
 def _catalog(ds: str, solution: Solution) -> int:
-    """Items on offer: those of a complete item table, else those with an event in the active days."""
-    offered = offered_items(solution, ds)
+    """Items on offer: those of a complete item table as of ds, else those with an event in the active days."""
+    config = solution.tables.item
+    has_snapshot = config is not None and partitions.is_committed(config, ds)
+    offered = offered_items(solution, ds) if has_snapshot else None
     if offered is None:
         offered = actions_of_window(solution, ds, solution.publish.active_days)
     return offered.select("item_id").distinct().count()

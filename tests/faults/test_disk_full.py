@@ -39,9 +39,9 @@ def fill(folder):
 
 
 MOMENTS = [
-    ("actions_daily", tables, "_commit"),
+    ("actions_daily", tables, "_written"),
     ("actions_daily", partitions, "write_record"),
-    ("rank_samples", tables, "_commit"),
+    ("rank_samples", tables, "_written"),
     ("publish", publish, "_tables"),
 ]
 
@@ -64,7 +64,8 @@ def test_a_full_disk_is_named_and_when_there_is_room_again_the_result_is_the_sam
     assert "\n" not in str(told.value) and f"home_page_{name}" in str(told.value) and LAST in str(told.value)
     table = solution.table(name)
     changed = differences(before, seen())
-    allowed = {f"_partitions/{table}/{LAST}.json", str((table, LAST))}
+    # while files are written the old day stays; once it is being replaced it counts as missing
+    allowed = {f"_partitions/{table}/{LAST}.json", str((table, LAST))} if function == "write_record" else set()
     assert all(key in allowed or key.startswith((f"_quality/{LAST}/{table}/", "_staging/")) for key in changed)
     assert published_problems() == []
 

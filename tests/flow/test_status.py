@@ -44,7 +44,11 @@ def test_what_is_late_frozen_waiting_failed_stale_or_was_left_out_is_said(world)
     runs.failed("home_page_hot", "20261107", "out of luck")
     shown = status(solution, "20261112", 12)
     assert row(shown, behavior) == ["20261110", "9", "1", "2", "yes"]
-    assert row(shown, "actions_daily") == ["20261108", "7", "1", "2"]  # present, stale, waiting
+    assert row(shown, "actions_daily") == [
+        "20261108",
+        "8",
+        "2",
+    ]  # present, waiting; what was made of the lost day stays
     for line in (
         f"{behavior} is frozen: `recflow unfreeze {behavior}` lets its days flow",
         f"{behavior} is 2 days late: nothing after ds=20261110",
