@@ -12,6 +12,7 @@ from jobs.flow.plan import Request, plan
 from jobs.lib import partitions
 from jobs.lib.days import day_range
 from jobs.lib.errors import QualityError, RecflowError
+from jobs.lib.locks import writing
 from tests.flow.world import World, small_solution
 
 FIRST, LAST = "20261101", "20261114"
@@ -126,3 +127,28 @@ def test_any_order_of_arrivals_corrections_and_runs_ends_in_the_same_tables(worl
         world.rewrite(behavior, ds, version)
     backfill.run(world.solution, every)
     assert world.contents() == disturbed
+
+
+def test_one_goes_on_with_the_backfill_that_stopped_in_this_scenario_and_not_with_one_at_work(world):
+    world.breaks["hot", LAST] = QualityError("no good")
+    with pytest.raises(QualityError):
+        backfill.run(world.solution, RANGE)
+    with pytest.raises(RecflowError, match="no backfill to go on with"):
+        backfill.go_on(small_solution(scenario="other"))
+    with writing("_backfill-000001"), pytest.raises(RecflowError, match="or is at work"):
+        backfill.go_on(world.solution)
+    backfill.go_on(world.solution)
+    assert ("publish", LAST) in world.made
+
+
+def test_backfills_that_begin_in_the_same_moment_have_numbers_of_their_own(world, monkeypatch):
+    real = backfill.Backfill.run
+
+    def late(self):
+        if self.number == 1:  # another one begins before this one has planned
+            backfill.run(world.solution, Request(LAST, LAST))
+        return real(self)
+
+    monkeypatch.setattr(backfill.Backfill, "run", late)
+    backfill.run(world.solution, RANGE)
+    assert backfill._store().list("_backfills/") == ["_backfills/000001.json", "_backfills/000002.json"]

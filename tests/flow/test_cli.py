@@ -53,6 +53,7 @@ def test_a_backfill_that_stopped_goes_on(world, capsys):
     [
         ([], "which days? give --from"),
         (["--continue", "--from", "20261101"], "--continue goes with `run` alone"),
+        (["--continue", "--force"], "--continue goes with `run` alone"),
         ([*RANGE, "--parallel", "0"], "--parallel is 0"),
         (["--from", "2026-11-01", "--to", "20261105"], "'2026-11-01' is not a ds"),
         ([*RANGE, "--nodes", "hots"], "no node 'hots'; there are: input_checks"),

@@ -205,3 +205,53 @@ def test_what_failed_is_shown_with_its_error_and_runs_again(world):
 def test_a_range_that_ends_before_it_starts_is_refused(world):
     with pytest.raises(RecflowError, match="ends before it starts"):
         plan(world.solution, Request(LAST, FIRST))
+
+
+def test_what_is_gone_makes_nothing_stale_and_what_was_made_of_it_stays(world):
+    backfill.run(world.solution, RANGE)
+    partitions.forget("home_page_actions_daily", day_range(FIRST, "20261120"))
+    for config in (world.solution.tables.behavior, world.solution.tables.item, world.solution.tables.user):
+        partitions.forget(config.table, day_range(FIRST, "20261120"))
+    assert to_run(plan(world.solution, Request("20261121", LAST))) == set()
+
+
+def test_nothing_is_made_from_a_day_that_was_judged_unfit_until_it_is_judged_anew(world):
+    bad = "20261118"
+    runs.failed("home_page_input_checks", bad, "refused")
+    after = plan(world.solution, Request("20261119", "20261120"))
+    assert not [pair for pair in to_run(after) if pair[1] == bad]
+    assert ("user_features", "20261120") in to_run(after)  # from what is fit
+    with_it = plan(world.solution, Request(bad, "20261120"))
+    assert {("input_checks", bad), ("actions_daily", bad)} <= to_run(with_it)
+
+
+def test_readers_are_moved_back_by_publishing_a_day_that_is_present(world):
+    backfill.run(world.solution, RANGE)
+    assert to_run(plan(world.solution, Request(FIRST, LAST, set_latest=True))) == {
+        ("publish", LAST),
+        ("quality_result", LAST),
+    }
+
+
+def test_a_day_whose_bundle_is_not_where_it_is_published_now_is_published(world, tmp_path, monkeypatch):
+    backfill.run(world.solution, RANGE)
+    monkeypatch.setenv("RECFLOW_PUBLISH", f"file://{tmp_path}/elsewhere")
+    assert to_run(plan(world.solution, RANGE)) == {("publish", LAST), ("quality_result", LAST)}
+
+
+def test_what_collects_a_days_results_runs_if_it_was_killed_before(world):
+    backfill.run(world.solution, RANGE)
+    partitions.forget("home_page_quality_result", [LAST])
+    world.made.clear()
+    backfill.run(world.solution, RANGE)
+    assert world.made == [("quality_result", LAST)]
+
+
+def test_how_a_source_is_read_counts_and_where_it_is_does_not(world):
+    from jobs.flow.lineage import config_id
+
+    def source(**changes):
+        behavior = {"source": {"path": "lake", "day": {"column": "dt"}, **changes}}
+        return config_id(small_solution(tables={"behavior": behavior}), world.solution.node("actions_daily"))
+
+    assert source() == source(path="elsewhere") != source(time_format="unix_ms")

@@ -169,3 +169,26 @@ def test_a_table_has_one_writer_among_processes_and_threads(warehouse):
     assert got.wait(10)
     thread.join()
     other.communicate()
+
+
+def test_a_blocked_day_is_not_made_on_the_way(world):
+    runs.failed("home_page_input_checks", "20261118", "refused")
+    assert never_made(world, "user_features")["actions_daily"] == ["20261116", "20261117", "20261119"]
+
+
+def test_days_that_are_done_stay_done_when_a_later_one_fails(world, job):
+    def fails_late(days, solution, node):
+        if "20261104" in days:
+            raise QualityError("ds=20261104 is bad")
+
+    job.main = fails_late
+    with pytest.raises(QualityError):
+        running.make(world.solution, world.solution.node("actions_daily"), ["20261101", "20261102", "20261104"])
+    states = {ds: runs.run_of("home_page_actions_daily", ds)["state"] for ds in ("20261102", "20261104")}
+    assert states == {"20261102": "done", "20261104": "failed"}
+
+
+def test_an_input_that_is_not_there_is_named_before_anything_runs(world, job):
+    job.main = None
+    with pytest.raises(MissingPartition, match="rec_sln_demo_behavior_table_v1 has no partition ds=20261225"):
+        running.make(world.solution, world.solution.node("actions_daily"), ["20261225"])
