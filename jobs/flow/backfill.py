@@ -203,7 +203,7 @@ def _input_tables(solution: Solution) -> list[str]:
 def _weights(solution: Solution, steps: list[Step]) -> dict[str, float]:
     """Seconds that a node's last run took per ds; 1 where it never ran."""
     weights = {}
-    for node, _ in steps:
+    for node in {node.name: node for node, _ in steps}.values():
         name = run_name(solution, node)
         known = [runs.run_of(name, ds) for ds in runs.days_of(name)[-1:]]
         weights[node.name] = max([run["seconds"] for run in known if run and "seconds" in run] or [1.0])

@@ -85,6 +85,7 @@ class Ledger:
         self._inputs = {c.table: c for c in (tables.user, tables.item, tables.behavior) if c is not None}
         self._contents: dict[str, dict[str, str | None]] = defaultdict(dict)
         self._configs: dict[str, str] = {}
+        self._reads: dict[tuple[str, str], Reads] = {}
         self._models: list[str] | None = None
 
     def content(self, table: str, ds: str) -> str | None:
@@ -100,9 +101,14 @@ class Ledger:
                 known[ds] = None if config is None else _files_id(config, ds)
         return known[ds]
 
+    def reads(self, ds: str, node: Node) -> Reads:
+        if (node.name, ds) not in self._reads:
+            self._reads[node.name, ds] = reads_of(ds, self.solution, node)
+        return self._reads[node.name, ds]
+
     def pairs(self, ds: str, node: Node) -> tuple[tuple[str, str], ...]:
         """Everything that the node reads for ds."""
-        reads = reads_of(ds, self.solution, node)
+        reads = self.reads(ds, node)
         models = on_days(self.solution.table("rank_model"), self._models_looked_at(reads.model_up_to))
         return tuple(dict.fromkeys((*reads.needs, *reads.wanted, *reads.found, *models)))
 

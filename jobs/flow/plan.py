@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jobs.data.create_data import BEHAVIOR_TABLE, ITEM_TABLE, USER_TABLE
-from jobs.flow.lineage import Ledger, outputs, reads_of
+from jobs.flow.lineage import Ledger, outputs
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import CREATE_DATA, Node, Solution
@@ -130,7 +130,7 @@ class _Planner:
         return chosen
 
     def _pairs(self, node: Node, ds: str) -> list[tuple[str, str]]:
-        reads = reads_of(ds, self.solution, node)
+        reads = self.ledger.reads(ds, node)
         model = [(self.solution.table("rank_model"), reads.model_up_to)] if reads.model_up_to else []
         return [*reads.needs, *reads.wanted, *reads.found, *model]
 
@@ -188,7 +188,7 @@ class _Planner:
     def _inputs(self, node: Node, ds: str, is_needed: bool) -> tuple[str, str, tuple[Node, str] | None]:
         """Of what a node reads for ds: which is made again first, which it cannot do without and lacks, and which
         excluded node should have made it. is_needed: what it lacks is wanted, because it will run."""
-        reads = reads_of(ds, self.solution, node)
+        reads = self.ledger.reads(ds, node)
         again, lacking, left_out = "", "", None
         needed = {*reads.needs, *reads.wanted}
         for table, day in dict.fromkeys((*self.ledger.pairs(ds, node), *self._new_models(reads.model_up_to))):

@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import replace
 
-from jobs.flow.lineage import Ledger, outputs, reads_of, run_name
+from jobs.flow.lineage import Ledger, outputs, run_name
 from jobs.lib import partitions, runs
 from jobs.lib.data_errors import told_in_one_line
 from jobs.lib.days import add_days
@@ -31,11 +31,11 @@ def run_node(solution: Solution, name: str, days: list[str], params: dict | None
     if node == CLEAN_UP:
         importlib.import_module(node.module).main(days, solution, node)
         return
+    if if_due:
+        _skip_if_not_due(solution, node, days)
     for earlier, earlier_days in never_made(solution, node, days):
         log.info("%s: %s", solution.table(node.name), _filled(solution, earlier, earlier_days))
         make(solution, earlier, earlier_days)
-    if if_due:
-        _skip_if_not_due(solution, node, days)
     make(solution, replace(node, params=params) if params else node, days)
 
 
@@ -94,7 +94,7 @@ def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[No
         if maker is None or (maker == node and ds in days):
             return maker is not None
         if (maker.name, ds) not in wanted:
-            reads = reads_of(ds, solution, maker)
+            reads = ledger.reads(ds, maker)
             is_fit = behavior not in {name for name, _ in reads.needs} or not ledger.is_blocked(ds)
             wanted[maker.name, ds] = is_fit and all([want(*pair) for pair in reads.needs])
             if wanted[maker.name, ds]:
@@ -103,7 +103,7 @@ def never_made(solution: Solution, node: Node, days: list[str]) -> list[tuple[No
         return wanted[maker.name, ds]
 
     for ds in days:
-        for pair in reads_of(ds, solution, node).wanted:
+        for pair in ledger.reads(ds, node).wanted:
             want(*pair)
     found = [(n, sorted(ds for (name, ds), can in wanted.items() if name == n.name and can)) for n in solution.nodes()]
     return [(n, missing) for n, missing in found if missing]
@@ -129,7 +129,7 @@ def _refuse_missing(solution: Solution, node: Node, days: list[str], ledger: Led
     tables = solution.tables
     inputs = {c.table: c for c in (tables.user, tables.item, tables.behavior) if c is not None}
     for ds in days:
-        for table, day in reads_of(ds, solution, node).needs:
+        for table, day in ledger.reads(ds, node).needs:
             if ledger.content(table, day) is None:
                 raise partitions.missing(inputs.get(table, table), [day], run_name(solution, node))
 
@@ -138,7 +138,7 @@ def _look_at_windows(solution: Solution, node: Node, days: list[str], ledger: Le
     """Days of a window that are not there: marked in the log (and by the features), or refused."""
     absent: dict[str, set[str]] = {}
     for ds in days:
-        for table, day in reads_of(ds, solution, node).wanted:
+        for table, day in ledger.reads(ds, node).wanted:
             if ledger.content(table, day) is None:
                 absent.setdefault(table, set()).add(day)
     for table, missing in absent.items():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 
+from jobs.flow.status import yesterday
 from jobs.lib import driver, partitions, platform
-from jobs.lib.days import add_days, window
+from jobs.lib.days import window
 from jobs.lib.errors import Skipped
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution, load_solution
@@ -24,7 +24,7 @@ def run_demo(days: int, port: int = 8080) -> None:
     """Everything a newcomer wants to see; safe to stop and to run again. Raises RecflowError when the run fails."""
     started = time.monotonic()
     solution = load_solution()
-    last = _yesterday(solution)
+    last = yesterday(solution)
     log.info("demo: %s days of planted data up to ds=%s, everything under %s", days, last, settings().home)
     best_auc = fill(solution, window(last, days))
     platform.ensure_started(port)
@@ -73,8 +73,3 @@ def _print_true_rates(solution: Solution, ds: str) -> None:
     for name, pairs in shown.items():
         rate = true_click_rate(solution, [user for user, _ in pairs], [item for _, item in pairs])
         print(f"  {name:<26} {rate:.4f}")
-
-
-def _yesterday(solution: Solution) -> str:
-    """The newest complete day in the solution's zone: what tonight's scheduled run would be about."""
-    return add_days((datetime.now(solution.zone)).strftime("%Y%m%d"), -1)

@@ -192,3 +192,13 @@ def test_an_input_that_is_not_there_is_named_before_anything_runs(world, job):
     job.main = None
     with pytest.raises(MissingPartition, match="rec_sln_demo_behavior_table_v1 has no partition ds=20261225"):
         running.make(world.solution, world.solution.node("actions_daily"), ["20261225"])
+
+
+def test_a_day_that_is_skipped_makes_nothing_on_the_way(world, monkeypatch):
+    from jobs.ranking import rank_model
+
+    monkeypatch.setattr(rank_model, "usable_days", lambda solution: ["20261118"])
+    monkeypatch.setattr(running, "make", world.make)
+    with pytest.raises(Skipped):
+        running.run_node(world.solution, "rank_model", [DS], if_due=True)
+    assert world.made == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from jobs.flow import backfill, running
+from jobs.flow import backfill
 from jobs.flow.lineage import Ledger, has_table, outputs, run_name
 from jobs.lib import partitions, runs
 from jobs.lib.object_store import open_store
@@ -64,7 +64,7 @@ class World:
                 runs.failed(run_name(solution, node), ds, str(error))
                 raise error
             origin = ledger.origin(ds, node)
-            missing = [p for p in running.reads_of(ds, solution, node).needs if ledger.content(*p) is None]
+            missing = [p for p in ledger.reads(ds, node).needs if ledger.content(*p) is None]
             assert not missing, f"{node.name} ds={ds} ran without {missing}"
             self.made.append((node.name, ds))
             if node.name == "publish":
