@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
-from jobs.lib.tables import read_days, write_days
+from jobs.lib.tables import write_days
 from jobs.recall import inputs
 from jobs.recall.pairec import EVERYONE
 
@@ -98,22 +98,22 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    publish, name = solution.publish, solution.table(node.name)
-    weights = inputs.action_weights(solution)
+    merged = inputs.for_each_day(days, lambda ds: merged_at(inputs.Day(solution, ds)))
+    write_days(merged, solution.table(node.name), days, CONTRACT)
 
-    def merged(ds: str) -> DataFrame:
-        def of_kind(kind: str) -> dict[str, DataFrame]:
-            lines = [recall.name for recall in solution.recalls if inputs.contract_of(recall) == kind]
-            return {line: read_days(solution.table(line), [ds], name) for line in lines}
 
-        seen = inputs.acted_items(inputs.actions_of_window(solution, ds, publish.seen_days), weights)
-        return candidates(
-            of_kind("recall_u2i"),
-            of_kind("recall_hot"),
-            inputs.actions_of_window(solution, ds, publish.active_days).select("user_id"),
-            seen if publish.exclude_seen else None,
-            inputs.offered_items(solution, ds),
-            publish.candidates,
-        )
+def merged_at(at: inputs.Day) -> DataFrame:
+    """The candidates of a day from its recalls."""
+    publish = at.solution.publish
 
-    write_days(inputs.for_each_day(days, merged), name, days, CONTRACT)
+    def of_kind(kind: str) -> dict[str, DataFrame]:
+        return {line.name: at.made(line.name) for line in at.solution.recalls if inputs.contract_of(line) == kind}
+
+    return candidates(
+        of_kind("recall_u2i"),
+        of_kind("recall_hot"),
+        at.actions(publish.active_days).select("user_id"),
+        at.acted(publish.seen_days) if publish.exclude_seen else None,
+        at.offered(),
+        publish.candidates,
+    )

@@ -28,7 +28,7 @@ from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
 from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
 from jobs.ranking.training_rows import read_samples
-from jobs.recall.inputs import actions_of_window, contract_of, offered_items
+from jobs.recall.inputs import Day, contract_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -188,9 +188,10 @@ def _catalog(ds: str, solution: Solution) -> int:
     """Items on offer: those of a complete item table as of ds, else those with an event in the active days."""
     config = solution.tables.item
     has_snapshot = config is not None and partitions.is_committed(config, ds)
-    offered = offered_items(solution, ds) if has_snapshot else None
+    at = Day(solution, ds)
+    offered = at.offered() if has_snapshot else None
     if offered is None:
-        offered = actions_of_window(solution, ds, solution.publish.active_days)
+        offered = at.actions(solution.publish.active_days)
     return offered.select("item_id").distinct().count()
 
 

@@ -28,7 +28,7 @@ from jobs.ranking.model_input import Sources, context_categories, model_select, 
 from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
 from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
-from jobs.recall.inputs import acted_items, action_weights, actions_of_window, reads_of
+from jobs.recall.inputs import Day, reads_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,9 +176,10 @@ def _filled(candidates: DataFrame, ds: str, solution: Solution) -> DataFrame:
     if publish.fallback is None:
         return candidates.select("user_id", "item_id", "sources").limit(0)
     hot = read_days(solution.table(_list_behind(publish.fallback, solution)), [ds], solution.table("recommendations"))
-    users = actions_of_window(solution, ds, publish.active_days).select("user_id").distinct()
-    acted = acted_items(actions_of_window(solution, ds, publish.seen_days), action_weights(solution))
-    return fill_ups(candidates, users, hot, acted if publish.exclude_seen else None, publish.top_n, publish.fallback)
+    at = Day(solution, ds)
+    users = at.actions(publish.active_days).select("user_id").distinct()
+    seen = at.acted(publish.seen_days) if publish.exclude_seen else None
+    return fill_ups(candidates, users, hot, seen, publish.top_n, publish.fallback)
 
 
 def _list_behind(fallback: str, solution: Solution) -> str:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.lib import tables
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import RecallParams
@@ -143,12 +142,10 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return inputs.reads_of(solution, ds, node.params.window_days, offered=False)
 
 
+def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    weights = {params.event: 1.0} if params.event else inputs.action_weights(at.solution)
+    return etrec_i2i(inputs.acted_items(at.actions(params.window_days), weights), params)
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    params = node.params
-    weights = {params.event: 1.0} if params.event else inputs.action_weights(solution)
-
-    def similar(ds: str) -> DataFrame:
-        actions = inputs.actions_of_window(solution, ds, params.window_days)
-        return etrec_i2i(inputs.acted_items(actions, weights), params)
-
-    tables.write_days(inputs.for_each_day(days, similar), solution.table(node.name), days, CONTRACT)
+    inputs.make(recalled, days, solution, node)

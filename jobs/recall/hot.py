@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from jobs.lib import tables
 from jobs.lib.columns import rank_within
 from jobs.lib.errors import SolutionError
 from jobs.lib.reads import Reads
@@ -108,16 +107,9 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return inputs.reads_of(solution, ds, node.params.window_days)
 
 
+def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    return hot(at.actions(params.window_days), at.items(), at.ds, at.solution, params)
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    params = node.params
-    hot_items = inputs.for_each_day(
-        days,
-        lambda ds: hot(
-            inputs.actions_of_window(solution, ds, params.window_days),
-            inputs.snapshot_items(solution, ds),
-            ds,
-            solution,
-            params,
-        ),
-    )
-    tables.write_days(hot_items, solution.table(node.name), days, CONTRACT)
+    inputs.make(recalled, days, solution, node)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jobs.lib import tables
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import Name, RecallParams
@@ -51,7 +50,9 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return Reads(needs=((solution.table(node.params.source), ds),))
 
 
+def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    return hot_fallback(at.made(params.source), params)
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    source = solution.table(node.params.source)
-    fallback = inputs.for_each_day(days, lambda ds: hot_fallback(tables.read_days(source, [ds]), node.params))
-    tables.write_days(fallback, solution.table(node.name), days, CONTRACT)
+    inputs.make(recalled, days, solution, node)

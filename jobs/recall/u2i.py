@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jobs.lib import tables
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import Name, RecallParams
@@ -63,10 +62,10 @@ def u2i(
         with_triggers = triggers.select("user_id").distinct()
         left_out = seen.join(with_triggers, on="user_id", how="semi").select("user_id", "item_id").distinct()
         rows = rows.unionByName(left_out.withColumn("weight", F.lit(None).cast("double")))
-    return rows.repartition("user_id").mapInArrow(partial(_recalled, shared, params.recall_count), COLUMNS)
+    return rows.repartition("user_id").mapInArrow(partial(_best, shared, params.recall_count), COLUMNS)
 
 
-def _recalled(shared, count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _best(shared, count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The recalled items of a partition that holds every row of its users; a row without weight is an item left out."""
     import numpy as np
     import pyarrow as pa
@@ -103,19 +102,16 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return inputs.reads_of(solution, ds, days, node.params.source)
 
 
+def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    weights = inputs.action_weights(at.solution)
+    return u2i(
+        triggers(at.actions(params.trigger_window_days), at.ds, weights, params.attenuation, params.triggers),
+        at.made(params.source),
+        at.acted(at.solution.publish.seen_days) if params.exclude_seen else None,
+        at.offered(),
+        params,
+    )
+
+
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    params = node.params
-    weights = inputs.action_weights(solution)
-
-    def recalled(ds: str) -> DataFrame:
-        actions = inputs.actions_of_window(solution, ds, params.trigger_window_days)
-        seen = inputs.acted_items(inputs.actions_of_window(solution, ds, solution.publish.seen_days), weights)
-        return u2i(
-            triggers(actions, ds, weights, params.attenuation, params.triggers),
-            tables.read_days(solution.table(params.source), [ds]),
-            seen if params.exclude_seen else None,
-            inputs.offered_items(solution, ds),
-            params,
-        )
-
-    tables.write_days(inputs.for_each_day(days, recalled), solution.table(node.name), days, CONTRACT)
+    inputs.make(recalled, days, solution, node)
