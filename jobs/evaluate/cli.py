@@ -11,7 +11,11 @@ from jobs.lib.solution import load_solution
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["recall"], help="recall: every recall line, and the lists blended from them")
+    parser.add_argument(
+        "what",
+        choices=["recall", "split"],
+        help="recall: every recall line, and the lists blended from them; split: write the two parts for others",
+    )
     parser.add_argument(
         "--by", choices=["temporal", "user"], default="temporal", help="cut by time, or each user's last"
     )
@@ -20,12 +24,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--lists", action="append", default=[], metavar="NAME=PARQUET", help="judge these too: user_id, item_id, score"
     )
     parser.add_argument("--out", help="folder for figures.parquet and report.html (default: in the home folder)")
-    parser.add_argument("--keep-split", action="store_true", help="also write the two parts, for others to learn from")
     parser.add_argument("--solution", help="solution file or registration (default as for the other commands)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from jobs.evaluate.recall import evaluate
+    from jobs.evaluate.recall import evaluate, write_split
     from jobs.evaluate.shown import html, text
 
     if not 0 < arguments.train < 1:
@@ -42,7 +45,11 @@ def run(arguments: argparse.Namespace) -> None:
     ]:
         raise RecflowError(f"--lists {taken[0]}=: this name is taken")
     out = Path(arguments.out or settings().home / "evaluation" / solution.scenario)
-    evaluation = evaluate(solution, arguments.by, arguments.train, given, out, arguments.keep_split)
+    if arguments.what == "split":
+        write_split(solution, arguments.by, arguments.train, out)
+        print(f"written: {out / 'train'}, {out / 'test'}")
+        return
+    evaluation = evaluate(solution, arguments.by, arguments.train, given, out)
     (out / "report.html").write_text(html(evaluation, solution.scenario), encoding="utf-8")
     print(text(evaluation))
     print(f"\nwritten: {out / 'figures.parquet'}, {out / 'report.html'}")

@@ -63,7 +63,7 @@ class Judge:
         """Resamples x users: how often a user is drawn, over the number of users."""
         users = self.positives.shape[0]
         drawn = np.random.default_rng(self.seed).multinomial(users, np.full(users, 1 / users), RESAMPLES)
-        return drawn.astype(np.float32) / users
+        return drawn / users
 
     def per_user(self, lists: Lists) -> dict[tuple[str, int], np.ndarray]:
         """(measure, k) -> one value a user; NaN where a user has no value."""
@@ -110,8 +110,9 @@ class Judge:
         has_value = ~np.isnan(values)
         if not has_value.any():
             return None, None, None
-        means = self.resamples @ np.where(has_value, values, 0) / (self.resamples @ has_value.astype(np.float32))
-        low, high = np.nanpercentile(means, PERCENTILES)
+        drawn = self.resamples @ has_value.astype(np.float64)
+        means = (self.resamples @ np.where(has_value, values, 0))[drawn > 0] / drawn[drawn > 0]
+        low, high = np.percentile(means, PERCENTILES)
         return float(values[has_value].mean()), float(low), float(high)
 
     def _coverage(self, subject: str, lists: Lists, k: int) -> Figure:
@@ -119,7 +120,7 @@ class Judge:
         items = int(self.catalog.sum())
         within = (lists.rank <= k) & self.catalog[lists.item]
         shape = self.positives.shape
-        listed = sp.csr_matrix((np.ones(within.sum(), np.float32), (lists.user[within], lists.item[within])), shape)
+        listed = sp.csr_matrix((np.ones(within.sum()), (lists.user[within], lists.item[within])), shape)
         drawn = sp.csr_matrix(self.resamples[:COVERAGE_RESAMPLES])
         shares = np.diff((drawn @ listed).indptr) / items if items else np.zeros(1)
         value = len(np.unique(lists.item[within])) / items if items else None

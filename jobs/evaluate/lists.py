@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import dataset
 
 from jobs.evaluate.judge import KS, Lists
 from jobs.lib.errors import RecflowError
-from jobs.lib.spark import F, Window
 from jobs.recall.sparse import place, sorted_ids
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
 DEPTH = max(KS)
 GIVEN = ("user_id", "item_id", "score")
@@ -74,29 +71,26 @@ def codes_of(users: pa.Table, *with_items: pa.Table) -> Codes:
     return Codes(sorted_ids([_plain(users["user_id"])]), sorted_ids([_plain(rows["item_id"]) for rows in with_items]))
 
 
-def given_lists(session: SparkSession, name: str, path: str) -> DataFrame:
-    """(user_id, item_id, rank) of a Parquet that somebody else made: best score first, ties to the lower item id.
-
-    Raises RecflowError naming the file and what is wrong with it.
-    """
+def given_lists(name: str, path: str, users: pa.Array) -> pa.Table:
+    """(user_id, item_id, rank) of some users in a Parquet that somebody else made: best score first, ties to the lower
+    item id. Raises RecflowError naming the file and what is wrong with it."""
     try:
-        rows = session.read.parquet(path)
-    except Exception as error:
-        raise RecflowError(f"--lists {name}: {path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-    if missing := [column for column in GIVEN if column not in rows.columns]:
-        raise RecflowError(
-            f"--lists {name}: {path} has no column {missing[0]}; needed: {', '.join(GIVEN)}, found: "
-            f"{', '.join(rows.columns)}"
-        )
-    rows = rows.select(
-        F.col("user_id").cast("string"), F.col("item_id").cast("string"), F.col("score").cast("double").alias("score")
-    )
-    wrong = rows.where("user_id IS NULL OR item_id IS NULL OR score IS NULL OR isnan(score)").count()
-    if wrong:
-        raise RecflowError(f"--lists {name}: {path} has {wrong:,} rows without user_id, item_id or a score")
-    best = rows.groupBy("user_id", "item_id").agg(F.max("score").alias("score"))
-    order = Window.partitionBy("user_id").orderBy(F.col("score").desc(), F.col("item_id").asc())
-    return best.withColumn("rank", F.row_number().over(order)).select("user_id", "item_id", "rank")
+        rows = dataset.dataset(path, format="parquet")
+        if missing := [column for column in GIVEN if column not in rows.schema.names]:
+            found = f"needed: {', '.join(GIVEN)}, found: {', '.join(rows.schema.names)}"
+            raise RecflowError(f"--lists {name}: {path} has no column {missing[0]}; {found}")
+        score = pc.field("score").cast("double")
+        wrong = pc.field("user_id").is_null() | pc.field("item_id").is_null() | score.is_null() | score.is_nan()
+        if count := rows.count_rows(filter=wrong):
+            raise RecflowError(f"--lists {name}: {path} has {count:,} rows without user_id, item_id or a score")
+        theirs = rows.to_table(columns=list(GIVEN), filter=pc.field("user_id").cast("string").isin(users))
+    except (OSError, pa.ArrowException) as error:
+        raise RecflowError(f"--lists {name}: {path} cannot be read: {str(error).splitlines()[0]}") from None
+    frame = theirs.to_pandas().astype({"user_id": str, "item_id": str, "score": float})
+    frame = frame.sort_values(["user_id", "score", "item_id"], ascending=[True, False, True])
+    frame = frame.drop_duplicates(["user_id", "item_id"])
+    frame["rank"] = frame.groupby("user_id").cumcount() + 1
+    return pa.Table.from_pandas(frame[["user_id", "item_id", "rank"]], preserve_index=False)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:

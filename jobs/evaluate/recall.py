@@ -23,7 +23,6 @@ from jobs.evaluate.split import By, Split, split
 from jobs.lib import partitions, roles, tables
 from jobs.lib.columns import seeded_hash
 from jobs.lib.errors import RecflowError
-from jobs.lib.session import spark
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.ranking.candidates import candidates_at, hot_lists, personal_lists
@@ -56,16 +55,9 @@ class Evaluation:
     best: str
 
 
-def evaluate(
-    solution: Solution, by: By, share: float, given: dict[str, str], out: Path, keep_split: bool
-) -> Evaluation:
-    """Judge, and write `figures.parquet` (with keep_split also train/ and test/, for others to learn from) to `out`."""
-    config = solution.tables.behavior
-    days = partitions.present_days(config)
-    if not days:
-        raise RecflowError(f"{config.table} has no partition: nothing to evaluate on")
-    events = roles.events(tables.read_days(config, days), solution).persist()
-    acts = inputs.action_weights(solution)
+def evaluate(solution: Solution, by: By, share: float, given: dict[str, str], out: Path) -> Evaluation:
+    """Judge, and write `figures.parquet` to the folder `out`."""
+    events, acts = _events(solution), inputs.action_weights(solution)
     outer = split(events, acts, by, share)
     weights = {line.name: line.weight for line in solution.recalls}
     if solution.fusion.method == "learned":
@@ -74,19 +66,30 @@ def evaluate(
         weights |= _learned(inner_day, inner)
         inner_day.forget()
     day = recalled(solution, outer)
-    if keep_split:
-        learned_from = outer.train.where(F.col("event").isin(list(acts)))
-        for rows, name in (
-            (learned_from.select("user_id", "item_id", "event", "event_time"), "train"),
-            (outer.test, "test"),
-        ):
-            rows.write.mode("overwrite").parquet(str(out / name))
     evaluation = _judged(day, outer, weights, given)
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([vars(figure) for figure in evaluation.figures]), out / "figures.parquet")
     day.forget()
     events.unpersist()
     return evaluation
+
+
+def write_split(solution: Solution, by: By, share: float, out: Path) -> None:
+    """The parts that `evaluate` learns from and judges by, as Parquet folders `train` (acts) and `test`."""
+    acts = inputs.action_weights(solution)
+    parts = split(_events(solution), acts, by, share)
+    learned_from = parts.train.where(F.col("event").isin(list(acts)))
+    train = learned_from.select("user_id", "item_id", "event", "event_time")
+    for rows, name in ((train, "train"), (parts.test, "test")):
+        rows.write.mode("overwrite").parquet(str(out / name))
+
+
+def _events(solution: Solution) -> DataFrame:
+    config = solution.tables.behavior
+    days = partitions.present_days(config)
+    if not days:
+        raise RecflowError(f"{config.table} has no partition: nothing to evaluate on")
+    return roles.events(tables.read_days(config, days), solution).persist()
 
 
 def positives_of(day: HeldOutDay, held_out: Split) -> tuple[DataFrame, DataFrame | None]:
@@ -133,7 +136,7 @@ def _judged(day: HeldOutDay, held_out: Split, weights: dict[str, float], given: 
     judge = _judge(codes, theirs, popular, catalog, known.count())
     lists = _lists(day, weights, codes, users, left_out, popular, judge)
     for name, path in given.items():
-        lists[name] = codes.lists(_of_users(given_lists(spark(), name, path), users))
+        lists[name] = codes.lists(given_lists(name, path, codes.users))
     figures = [figure for subject, listed in lists.items() for figure in judge.figures(subject, listed)]
     figures += _cold(day, weights, given, codes, cold, held_out, lists, judge)
     ndcg = {f.subject: f.value for f in figures if (f.measure, f.k) == ("ndcg", 10) and f.subject in weights}
@@ -202,7 +205,8 @@ def _cold(day, weights, given, codes, cold, held_out: Split, lists: dict[str, Li
     is_cold[code[code >= 0]] = True
     is_cold &= judge.popularity == 0
     unlisted = int((code < 0).sum())  # nobody lists what nobody knows of
-    personal = personal_lists(day) | {FUSED: None} | {name: given_lists(spark(), name, p) for name, p in given.items()}
+    personal = personal_lists(day)
+    cold_ids = pa.array([row.user_id for row in cold.collect()], pa.string())
     figures = []
     for subject, listed in lists.items():
         on_lists = len(np.unique(listed.item[is_cold[listed.item]]))
@@ -212,6 +216,8 @@ def _cold(day, weights, given, codes, cold, held_out: Split, lists: dict[str, Li
         )
         if subject == FUSED:
             served = 0  # only active users have candidates; others get the fallback row
+        elif subject in given:
+            served = len(given_lists(subject, given[subject], cold_ids)["user_id"].unique())
         elif subject in personal:
             served = personal[subject].select("user_id").distinct().join(cold, on="user_id", how="semi").count()
         else:
