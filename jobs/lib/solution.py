@@ -105,6 +105,8 @@ class Solution(Strict):
                 fitting = sorted(name for name, contract in seen.items() if kind in (None, contract))
                 what = f"an earlier recall line{f' that makes a {kind}' if kind else ''}"
                 _refuse_unknown(f"{where}.source", [recall.source], fitting, what)
+            if problem := recall.problem_in(self):
+                raise ValueError(f"{where}.{problem}")
             seen[recall.name] = recall.module.CONTRACT
         if self.publish.fallback is not None:
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
