@@ -95,38 +95,35 @@ def grouped_hot(
     figures = figures_of(params, solution)
     counts = per_user(actions, figures, solution)
     fields = _fields(users, solution, params)
-    keys = F.concat(_keys(solution, params), F.array(F.struct(F.lit(EVERYONE), F.lit(0))))
-    by_group = (
-        counts.join(fields, on="user_id", how="left")
-        .select(*counts.columns, F.inline(keys).alias("group_key", "place"))
-        .where((F.col("group_key") != EVERYONE) | (F.col("place") == 0))
-    )
-    counted = per_key(by_group, ["group_key", "item_id"], figures, solution)
-    listed = scored(counted, items, ds, solution, params, params.constants).select("group_key", "item_id", "score")
-    best = rank_within(listed, ["group_key"], "score", "item_id", params.top_n).drop("rank")
-
+    nobody = fields.sparkSession.range(1).select(*[F.lit(None).cast(kind).alias(name) for name, kind in fields.dtypes])
+    groups = _groups(fields.unionByName(nobody), ds, solution, params)
+    described = counts.join(fields, on="user_id", how="left")
+    by_group = described.select(*counts.columns, F.inline(_keys(solution, params)).alias("group_key", "place"))
     had_the_event = by_group.where(F.col(count_column(figures["target_cnt"], solution)) > 0)
     sizes = had_the_event.groupBy("group_key").agg(F.count_distinct("user_id").alias("users"))
-    heard = sizes.where((F.col("users") >= params.min_users) | (F.col("group_key") == EVERYONE))
-    own = best.join(heard, on="group_key", how="semi")
-    nobody = fields.sparkSession.range(1).select(*[F.lit(None).cast(kind).alias(name) for name, kind in fields.dtypes])
-    return filled_up(own, _groups(fields.unionByName(nobody), ds, solution, params), params.top_n)
+    heard = sizes.where((F.col("users") >= params.min_users) & (F.col("group_key") != EVERYONE))
+
+    def best(rows: DataFrame) -> DataFrame:
+        counted = per_key(rows, ["group_key", "item_id"], figures, solution)
+        listed = scored(counted, items, ds, solution, params, params.constants).select("group_key", "item_id", "score")
+        return rank_within(listed, ["group_key"], "score", "item_id", params.top_n)
+
+    everyones = best(counts.withColumn("group_key", F.lit(EVERYONE)))
+    own = best(by_group).join(heard, on="group_key", how="semi").drop("rank")
+    return everyones.unionByName(filled_up(own, groups, everyones, params.top_n))
 
 
-def filled_up(own: DataFrame, groups: DataFrame, top_n: int) -> DataFrame:
+def filled_up(own: DataFrame, groups: DataFrame, everyones: DataFrame, top_n: int) -> DataFrame:
     """The lists of all groups, ranked: their own (group_key, item_id, score), then items of everyone's list."""
-    everyones = own.where(F.col("group_key") == EVERYONE).select("item_id", F.col("score").alias("everyones"))
-    offered = groups.crossJoin(F.broadcast(everyones)).withColumn("own", F.lit(None).cast("double"))
+    shared = everyones.select("item_id", F.col("score").alias("everyones"))
+    offered = groups.crossJoin(F.broadcast(shared)).withColumn("own", F.lit(None).cast("double"))
     had = own.select("group_key", "item_id", F.lit(None).cast("double").alias("everyones"), F.col("score").alias("own"))
-    rows = (
-        had.unionByName(offered)
-        .groupBy("group_key", "item_id")
-        .agg(F.max("own").alias("own"), F.max("everyones").alias("everyones"))
-    )
+    rows = had.unionByName(offered).groupBy("group_key", "item_id")
+    scores = rows.agg(F.max("own").alias("own"), F.max("everyones").alias("everyones"))
     of_group = Window.partitionBy("group_key")
     best_left = F.max(F.when(F.col("own").isNull(), F.col("everyones"))).over(of_group)
     below = F.min("own").over(of_group) - 1 - (best_left - F.col("everyones"))
-    filled = rows.select("group_key", "item_id", F.coalesce("own", below, "everyones").alias("score")).where(FINITE)
+    filled = scores.select("group_key", "item_id", F.coalesce("own", below, "everyones").alias("score")).where(FINITE)
     return rank_within(filled, ["group_key"], "score", "item_id", top_n)
 
 
