@@ -99,8 +99,9 @@ def grouped_hot(
     groups = _groups(fields.unionByName(nobody), ds, solution, params)
     described = counts.join(fields, on="user_id", how="left")
     by_group = described.select(*counts.columns, F.inline(_keys(solution, params)).alias("group_key", "place"))
-    had_the_event = by_group.where(F.col(count_column(figures["target_cnt"], solution)) > 0)
-    sizes = had_the_event.groupBy("group_key").agg(F.count_distinct("user_id").alias("users"))
+    had_the_event = counts.where(F.col(count_column(figures["target_cnt"], solution)) > 0)
+    members = group_keys(had_the_event, users, solution, params)
+    sizes = members.groupBy("group_key").agg(F.count(F.lit(1)).alias("users"))
     heard = sizes.where((F.col("users") >= params.min_users) & (F.col("group_key") != EVERYONE))
 
     def best(rows: DataFrame) -> DataFrame:
