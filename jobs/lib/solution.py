@@ -106,6 +106,8 @@ class Solution(Strict):
                 fitting = sorted(name for name, contract in seen.items() if kind in (None, contract))
                 what = f"an earlier recall line{f' that makes a {kind}' if kind else ''}"
                 _refuse_unknown(f"{where}.source", [recall.source], fitting, what)
+            if problem := recall.problem_in(self):
+                raise ValueError(f"{where}.{problem}")
             seen[recall.name] = recall.module.CONTRACT
             if recall.quota and not recall.is_personal:
                 raise ValueError(f"{where}.quota: only a recall that lists items for single users can have one")

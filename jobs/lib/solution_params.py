@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from jobs.lib.yaml_model import Strict
+
+if TYPE_CHECKING:
+    from jobs.lib.solution import Solution
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -41,6 +44,10 @@ class RecallParams(Strict):
     def events_named(self) -> list[str]:
         """Events that the line refers to; each must be declared."""
         return []
+
+    def problem_in(self, solution: Solution) -> str | None:
+        """What keeps the line from working in a solution, in words, or None."""
+        return None
 
     @property
     def is_personal(self) -> bool:
