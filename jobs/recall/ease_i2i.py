@@ -1,8 +1,8 @@
 """EASE^R item-to-item recall: the linear model that best foretells each item of a user from the user's other items.
 
-Grain: one row per (trigger_item_id, item_id). Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data":
-with X the users x items matrix of distinct acts, P = (X'X + regularization I)^-1 and B = -P / diag(P) by columns, the
-score of (trigger i, item j) is B[i, j]: what an act on i adds for j beyond what the user's other items tell already.
+Grain: one row per (trigger_item_id, item_id). Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse
+Data": with X the users x items matrix of distinct acts, P = (X'X + regularization I)^-1 and B = -P / diag(P) by
+columns, the score of (trigger i, item j) is B[i, j]: what an act on i adds for j beyond what the other items tell.
 
 Only positive weights are similarities, so only they are listed; the paper's sum over a whole history uses negative ones
 too. With 10 to 20 triggers that costs nothing (MovieLens); with whole histories 2 to 8 % of Recall@10. Let the u2i line
@@ -83,7 +83,7 @@ def ease_i2i(acts: DataFrame, params: Params) -> DataFrame:
 
 
 def most_acted_on(users: Histories, at_most: int) -> Histories:
-    """The histories without the items that fewer users acted on than on the `at_most` others; ties keep the lower id."""
+    """The histories of the `at_most` items that most users acted on; ties keep the lower id."""
     from dataclasses import replace
 
     import numpy as np
