@@ -113,10 +113,11 @@ def _similar(
 
     catalog = once(found.shared)
     norms, scale = _norms(catalog, params), SCALE if params.similarity == "wbcosine" else 1
+    power = params.weight if params.similarity == "asymcosine" else 1.0
     only = list(_indexed(found, catalog, params)) if len(found.groups) == 1 else None
     for start, end in ((int(bounds[block]), int(bounds[block + 1])) for block in blocks_asked(batches)):
         sums = _sums(only or _indexed(found, catalog, params), catalog, start, end)
-        best = most_similar(_KINDS[params.similarity], start, *sums, *norms, scale, params.weight, params.top_n)
+        best = most_similar(_KINDS[params.similarity], start, *sums, *norms, scale, power, params.top_n)
         yield from i2i_rows(catalog.items, start, *best)
 
 
