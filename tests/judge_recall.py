@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
+from jobs.data.registration import solution_fields
 from jobs.lib.settings import PROJECT_ROOT
 
 SHOWN = (("recall", 10), ("hit_rate", 10), ("ndcg", 10), ("recall", 50), ("hit_rate", 50), ("ndcg", 50))
@@ -56,7 +57,8 @@ def judged_registration(name: str) -> dict:
             "event": {"rating": {"column": "rating", "at_least": 0, "positive": "click"}},
         }
         raw["solution"].pop("features")
-    lines = yaml.safe_load((PROJECT_ROOT / "dags" / "home_page.yaml").read_text(encoding="utf-8"))["recalls"]
+    defaults = yaml.safe_load((PROJECT_ROOT / "dags" / "home_page.yaml").read_text(encoding="utf-8"))
+    lines = solution_fields(raw, Path(name), defaults)["recalls"]
     for line in lines:
         if line["job"] not in ("hot", "trending", "grouped_hot"):
             line.update({key: DAYS for key in WINDOWS if key in window_keys(line["job"])})

@@ -59,7 +59,7 @@ def evaluate(solution: Solution, by: By, share: float, given: dict[str, str], ou
     """Judge, and write `figures.parquet` to the folder `out`."""
     events, acts = _events(solution), inputs.action_weights(solution)
     outer = split(events, acts, by, share)
-    weights = {line.name: line.weight for line in solution.recalls}
+    weights = {line.name: line.fusion_weight for line in solution.recalls}
     if solution.fusion.method == "learned":
         log.info("weights are learned on the last part of the train part")
         inner_day = recalled(solution, inner := split(outer.train, acts, by, share))
@@ -104,7 +104,7 @@ def _learned(day: HeldOutDay, held_out: Split) -> dict[str, float]:
     positives, seen = positives_of(day, held_out)
     lines = [line.name for line in day.solution.recalls]
     personal, hot, left_out, wanted = lists_to_learn_from(day, lines, positives, seen)
-    start = {line.name: line.weight for line in day.solution.recalls}
+    start = {line.name: line.fusion_weight for line in day.solution.recalls}
     names = [*personal, *hot]
     found, before, after = learned(
         blended(personal, hot, left_out, wanted, LEARNED_DEPTH), [start[name] for name in names]

@@ -37,7 +37,7 @@ class RecallParams(Strict):
     name: Name
     job: Name
     source: Name | None = None
-    weight: float = Field(1.0, ge=0, le=1_000)  # in the candidates: what the best item of a list counts
+    fusion_weight: float = Field(1.0, ge=0, le=1_000)  # in the candidates: what the best item of a list counts
     quota: int = Field(0, ge=0, le=10_000)  # of a user's candidates, kept for this personal recall's best
 
     @property
@@ -83,7 +83,7 @@ class Ranking(Strict):
 
 
 class Fusion(Strict):
-    """How recalls are blended into candidates: by the `weight` of each line, or by weights learned every day."""
+    """How recalls are blended into candidates: by the `fusion_weight` of each line, or by weights learned every day."""
 
     method: Literal["fixed", "learned"] = "fixed"
 

@@ -190,7 +190,7 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
 
 def weights_of(solution: Solution, ds: str) -> dict[str, float]:
     """What each recall counts: as learned by ds, else as the recall lines say."""
-    said = {line.name: line.weight for line in solution.recalls}
+    said = {line.name: line.fusion_weight for line in solution.recalls}
     if solution.fusion.method != "learned":
         return said
     rows = partitions.read_arrow(solution.table("fusion_weights"), ds, ["recall", "weight"]).to_pylist()

@@ -105,7 +105,7 @@ def learned_rows(solution: Solution, ds: str) -> list[tuple]:
 
 def _start(solution: Solution, before: str) -> tuple[dict[str, float], str]:
     """Weight by recall line to start from, and where they come from."""
-    said = {line.name: line.weight for line in _listing(solution)}
+    said = {line.name: line.fusion_weight for line in _listing(solution)}
     table = solution.table("fusion_weights")
     if before not in partitions.present_days(table):
         return said, "line"

@@ -175,7 +175,7 @@ def for_users(at: inputs.Day, params: Params) -> DataFrame:
     active = at.actions(at.solution.publish.active_days)
     first = group_keys(active, at.users(), at.solution, params).where("place = 1")
     lists = at.made(params.name).where(F.col("group_key") != EVERYONE)
-    return first.join(F.broadcast(lists), on="group_key", how="inner").select("user_id", "item_id", "score", "rank")
+    return first.join(lists, on="group_key", how="inner").select("user_id", "item_id", "score", "rank")
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
