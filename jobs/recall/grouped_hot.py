@@ -6,7 +6,7 @@ number with a fraction counts by its whole part, as pairec reads numbers). Who i
 
 - One grouping: the plain key, `f_18-25`. Several in one line: the key begins with the grouping, `[gender+age]_f_18-25`,
   since a missing gender and a missing city are two groups. In pairec, let the first of `Triggers` be a TriggerKey that
-  no user has, with that text as its DefaultValue.
+  no user has, with that text as its DefaultValue. In the candidates a user has the list of the first grouping.
 - Values that contain `_` can give two users one key: pairec would look up the same list, so they are one group.
 - '-1' is everyone, as in hot. A value written `-1`, alone in its grouping, reads that list too.
 
@@ -112,6 +112,17 @@ def grouped_hot(
     everyones = best(counts.withColumn("group_key", F.lit(EVERYONE)))
     own = best(by_group).join(heard, on="group_key", how="semi").drop("rank")
     return everyones.unionByName(filled_up(own, groups, everyones, params.top_n))
+
+
+def for_users(at: inputs.Day, params: Params, ids: DataFrame | None = None) -> DataFrame:
+    """(user_id, item_id, score, rank): the list of each user's group in the line's first grouping.
+
+    ids: (user_id) of the users, by default those active in publish.active_days, who get candidates.
+    """
+    wanted = at.actions(at.solution.publish.active_days) if ids is None else ids
+    keys = group_keys(wanted, at.users(), at.solution, params).where("place = 1")
+    lists = at.made(params.name).select("group_key", "item_id", "score", "rank")
+    return keys.join(lists, on="group_key").select("user_id", "item_id", "score", "rank")
 
 
 def filled_up(own: DataFrame, groups: DataFrame, everyones: DataFrame, top_n: int) -> DataFrame:

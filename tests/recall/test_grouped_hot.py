@@ -91,6 +91,24 @@ def test_every_categorical_field_alone_is_the_default(people):
     assert [key for user, key in keys if user == "m2"] == ["[city]_NULL", "[gender]_m"]
 
 
+def test_a_user_has_the_list_of_the_first_grouping(spark, acted, people):
+    line = params(groups=[["gender"], ["city"]], top_n=2)
+    listed = grouped_hot(acted, people, None, DS, demo_solution(), line)
+
+    class Day:
+        ds, solution = DS, demo_solution()
+        actions, users, made = (lambda self, *_: acted), (lambda self: people), (lambda self, name: listed)
+
+    columns = ("user_id", "rank", "item_id", "score")
+    ids = spark.createDataFrame([("m2",), ("new",), ("idle",)], "user_id string")
+    assert table(job.for_users(Day(), line, ids), *columns) == [
+        ("idle", 1, "a", 3.0), ("idle", 2, "b", 2.0),
+        ("m2", 1, "c", 2.0), ("m2", 2, "a", 1.0),
+        ("new", 1, "d", 1.0), ("new", 2, "a", 0.0),
+    ]  # fmt: skip
+    assert {row[0] for row in table(job.for_users(Day(), line), *columns)} == {"f1", "f2", "m1", "m2", "unknown"}
+
+
 AGES = [(-3.0, "<=-2"), (-2.5, "<=-2"), (-1.5, "-2-18"), (17.0, "-2-18"), (18.0, "-2-18"), (18.9, "-2-18")]
 AGES += [(19.0, "18-60"), (60.0, "18-60"), (61.0, ">60"), (float("inf"), ">60"), (float("nan"), "NULL"), (None, "NULL")]
 
