@@ -1,15 +1,16 @@
 """Vectors of users and items by implicit alternating least squares: the inner product foretells an act.
 
 Grain: one row per (side, id); side is user or item. Source: Hu, Koren and Volinsky 2008, "Collaborative Filtering for
-Implicit Feedback Datasets": minimise the sum over all pairs of (1 + a) (p - x.y)^2 + regularization (|x|^2 + |y|^2),
-p 1 for an act and else 0, a = alpha log2(1 + strength) for an act and else 0; strength, the summed event weights of the
-window, so that one act of weight 1 counts alpha. (Spark's own ALS took 50 s where this takes 2, for equal quality.)
+Implicit Feedback Datasets": minimise the sum over all pairs of (1 + a) (p - x.y)^2, plus l times that of |x|^2 and
+|y|^2; p is 1 for an act and else 0, a = alpha log2(1 + strength) for an act and else 0, strength the summed event
+weights of the window. l = regularization * sqrt(acts per user * acts per item), the scale of the matrix' singular
+values: so one default serves dense and sparse data. (Spark's own ALS took 50 s where this takes 2, for equal quality.)
 
 Item vectors are learned from every act of the users with min_user_behavior..max_user_behavior items. A user's vector is
 the best one for the user_items items they acted on last (by time, then id), whoever the user is: on MovieLens a fifth
 better than one for a whole history. Who acted on no item that has a vector gets none.
 
-One task learns the item vectors: 60 bytes per pair, at most MAX_PAIRS of them, and 8 per number of a vector. Rows are
+One task learns the item vectors: 100 bytes per pair, at most MAX_PAIRS of them, and 8 per number of a vector. Rows are
 coded by id and each vector is solved for itself in a fixed order, so no order, partition or thread changes a bit.
 """
 
@@ -51,7 +52,7 @@ class Params(RecallParams):
     window_days: int = Field(30, ge=1, le=400)
     factors: int = Field(40, ge=1, le=512)
     iterations: int = Field(12, ge=1, le=100)
-    regularization: float = Field(12.0, gt=0, allow_inf_nan=False)
+    regularization: float = Field(0.2, gt=0, allow_inf_nan=False)
     alpha: float = Field(1.0, gt=0, allow_inf_nan=False)
     min_user_behavior: int = Field(2, ge=1)
     max_user_behavior: int = Field(500, ge=1)
@@ -82,31 +83,40 @@ def vectors(acts: DataFrame, params: Params) -> DataFrame:
 
     session = acts.sparkSession
     pairs = acts.select("user_id", "item_id", "strength")
-    _say_and_check(pairs, params)
+    users, count = _said_and_checked(pairs, params)
     in_one_task = pairs.repartition(1).mapInArrow(partial(_item_vectors, params), COLUMNS)
-    shared = session.sparkContext.broadcast(vectors_of(in_one_task, "item", "lower factors or window_days"))
+    items = vectors_of(in_one_task, "item", "lower factors or window_days")
+    shared, shrinkage = session.sparkContext.broadcast(items), _shrinkage(count, users, len(items.ids), params)
     of_items = session.range(0, 1, 1, 1).mapInArrow(lambda _: _rows("item", shared.value), COLUMNS)
     last_first = Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id").asc())
     latest = acts.withColumn("place", F.row_number().over(last_first)).where(F.col("place") <= params.user_items)
     by_user = latest.select("user_id", "item_id", "strength").repartition("user_id")
-    return of_items.unionByName(by_user.mapInArrow(partial(_user_vectors, shared, params), COLUMNS))
+    return of_items.unionByName(by_user.mapInArrow(partial(_user_vectors, shared, shrinkage, params), COLUMNS))
 
 
-def _say_and_check(pairs: DataFrame, params: Params) -> None:
+def _said_and_checked(pairs: DataFrame, params: Params) -> tuple[int, int]:
+    """The users and pairs that are learned from."""
     sizes = pairs.groupBy("user_id").count()
     few, many = F.col("count") < params.min_user_behavior, F.col("count") > params.max_user_behavior
-    learned = F.sum(F.when(~few & ~many, F.col("count")))
-    users, too_few, too_many, count = sizes.agg(F.count("*"), F.count_if(few), F.count_if(many), learned).first()
+    learned = F.coalesce(F.sum(F.when(~few & ~many, F.col("count"))), F.lit(0))
+    users, too_few, too_many, count = sizes.agg(
+        F.count_if(~few & ~many), F.count_if(few), F.count_if(many), learned
+    ).first()
     log.info(
         "%s: learned from %s users with %s pairs; not from %s users with fewer than %d items, %s with more than %d",
-        *(params.name, f"{users - too_few - too_many:,}", f"{count or 0:,}", f"{too_few:,}", params.min_user_behavior),
+        *(params.name, f"{users:,}", f"{count:,}", f"{too_few:,}", params.min_user_behavior),
         *(f"{too_many:,}", params.max_user_behavior),
     )
-    if (count or 0) > MAX_PAIRS:
-        advice = "lower max_user_behavior or window_days, or raise min_user_behavior"
+    if count > MAX_PAIRS:
         raise RecflowError(
-            f"{params.name}: {count:,} pairs are to be learned from in one task, at most {MAX_PAIRS:,}: {advice}"
+            f"{params.name}: {count:,} pairs are to be learned from in one task, at most {MAX_PAIRS:,}: "
+            "lower max_user_behavior or window_days, or raise min_user_behavior"
         )
+    return users, count
+
+
+def _shrinkage(pairs: int, users: int, items: int, params: Params) -> float:
+    return params.regularization * pairs / (users * items) ** 0.5 if pairs else params.regularization
 
 
 def _item_vectors(params: Params, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -145,11 +155,12 @@ def _learned(
     x = np.zeros((shape[0], params.factors))
     y = np.random.default_rng(params.seed).standard_normal((shape[1], params.factors)) / (10 * params.factors**0.5)
     with ThreadPoolExecutor(params.threads) as pool:
+        shrinkage = _shrinkage(len(user), *shape, params)
 
         def solve(groups: tuple, others: np.ndarray, solved: np.ndarray) -> None:
             gram, cuts = gram_of(others), np.linspace(0, len(solved), 4 * params.threads + 1).astype(np.int64)
             shares = [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-            list(pool.map(lambda s: solve_rows(*groups, others, gram, params.regularization, solved, *s), shares))
+            list(pool.map(lambda s: solve_rows(*groups, others, gram, shrinkage, solved, *s), shares))
 
         for _ in range(params.iterations):
             solve(by_user, y, x)
@@ -157,7 +168,9 @@ def _learned(
     return y
 
 
-def _user_vectors(shared, params: Params, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _user_vectors(
+    shared, shrinkage: float, params: Params, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """The vectors of a partition that holds every row of its users."""
     import numpy as np
 
@@ -177,7 +190,7 @@ def _user_vectors(shared, params: Params, batches: Iterator[pa.RecordBatch]) -> 
     items = shared.value.matrix
     solved = np.zeros((len(users), params.factors))
     if len(users):
-        solve_rows(*groups, items, gram_of(items), params.regularization, solved, 0, len(users))
+        solve_rows(*groups, items, gram_of(items), shrinkage, solved, 0, len(users))
     yield from _rows("user", Vectors(ids.take(users), solved))
 
 

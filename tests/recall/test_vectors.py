@@ -28,7 +28,7 @@ CIRCLES = [
 
 
 def params(**more):
-    return Params(name="vectors", job="vectors", **({"factors": 3, "regularization": 0.5} | more))
+    return Params(name="vectors", job="vectors", **({"factors": 3, "regularization": 0.1} | more))
 
 
 def found(spark, rows, p) -> dict:
@@ -45,8 +45,10 @@ def reference(rows, p: Params) -> dict:
     start = np.random.default_rng(p.seed).standard_normal((len(items), p.factors)) / (10 * p.factors**0.5)
     y, x = dict(zip(items, start, strict=True)), {}
 
+    shrinkage = p.regularization * sum(map(len, learns.values())) / np.sqrt(len(learns) * len(items))
+
     def solved(acts: dict, others: dict):
-        matrix = sum(np.outer(v, v) for v in others.values()) + p.regularization * np.eye(p.factors)
+        matrix = sum(np.outer(v, v) for v in others.values()) + shrinkage * np.eye(p.factors)
         right = np.zeros(p.factors)
         for other, extra in acts.items():
             matrix = matrix + extra * np.outer(others[other], others[other])
