@@ -153,7 +153,10 @@ def _sampled(session: SparkSession, found: Histories, catalog: Catalog, limits: 
     left = replace(catalog, users=catalog.users.copy(), squares=catalog.squares.copy(), last_hash=last_hash)
     left.users[code], left.squares[code] = users, squares
     lost = int((catalog.users - left.users).sum())
-    log.info("%s: %s items with more than %d users lost %s pairs", name, f"{len(code):,}", limits.users_per_item, lost)
+    log.info(
+        "%s: %s items have more than %d users; samples of these leave out %s pairs",
+        *(name, f"{len(code):,}", limits.users_per_item, f"{lost:,}"),
+    )
     return left
 
 

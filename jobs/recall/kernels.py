@@ -168,3 +168,63 @@ def hash_of_pairs(seed, user_hash, item_hash, codes, ends):
         for p in range(ends[user], ends[user + 1]):
             hashes[p] = mixed(mixed(start ^ user_hash[user]) ^ item_hash[codes[p]])
     return hashes
+
+
+@njit(cache=True, nogil=True)
+def swings(start, end, item_ends, users, codes, ends, user_weight, alpha2, min_common, n_items, top_n):
+    """Swing of the trigger items start:end: how many similar items each, codes, scores.
+
+    Of an item's users, those who acted on another item too are listed under that item, as numbers among the former.
+    Two passes over the pairs within each list: the first counts what each pair of users has in common, the second sums
+    their weights, always in the order of the users.
+    """
+    lengths = np.zeros(end - start, np.int64)
+    codes_out = np.empty((end - start) * min(top_n, n_items), np.int32)
+    scores_out = np.empty(len(codes_out), np.float64)
+    listed, touched = np.zeros(n_items, np.int64), np.empty(n_items, np.int32)
+    code, score, n = np.empty(n_items, np.int32), np.empty(n_items, np.float64), 0
+    for item in range(start, end):
+        mine = users[item_ends[item] : item_ends[item + 1]]
+        found = 0
+        for user in mine:
+            for p in range(ends[user], ends[user + 1]):
+                if listed[codes[p]] == 0:
+                    touched[found] = codes[p]
+                    found += 1
+                listed[codes[p]] += 1
+        bounds = np.zeros(found + 1, np.int64)
+        for k in range(found):
+            bounds[k + 1] = bounds[k] + listed[touched[k]]
+            listed[touched[k]] = bounds[k]  # from here on the place of the list's next entry
+        lists = np.empty(bounds[found], np.int32)
+        for number in range(len(mine)):
+            for p in range(ends[mine[number]], ends[mine[number] + 1]):
+                lists[listed[codes[p]]] = number
+                listed[codes[p]] += 1
+        weight = np.zeros((len(mine), len(mine)))
+        for k in range(found):
+            listed[touched[k]] = 0
+            for a in range(bounds[k], bounds[k + 1]):
+                row = weight[lists[a]]
+                for b in range(a + 1, bounds[k + 1]):
+                    row[lists[b]] += 1
+        for a in range(len(mine)):
+            for b in range(a + 1, len(mine)):
+                weight[a, b] = user_weight[mine[a]] * user_weight[mine[b]] / (alpha2 + weight[a, b])
+        size = 0
+        for k in range(found):
+            if touched[k] == item or bounds[k + 1] - bounds[k] < min_common:
+                continue
+            total = 0.0
+            for a in range(bounds[k], bounds[k + 1]):
+                row = weight[lists[a]]
+                for b in range(a + 1, bounds[k + 1]):
+                    total += row[lists[b]]
+            code[size], score[size] = touched[k], total
+            size += 1
+        best_first(score[:size], code[:size], top_n)
+        kept = min(size, top_n)
+        codes_out[n : n + kept], scores_out[n : n + kept] = code[:kept], score[:kept]
+        lengths[item - start] = kept
+        n += kept
+    return lengths, codes_out[:n], scores_out[:n]

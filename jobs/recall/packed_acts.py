@@ -54,6 +54,12 @@ class Group:
         values = self.values[is_kept] if len(self.values) else self.values
         return replace(self, codes=self.codes[is_kept], ends=before[self.ends], values=values)
 
+    def users(self, is_kept: np.ndarray) -> Group:
+        """The users who are kept."""
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.sizes[is_kept])])
+        kept = self.only(np.repeat(is_kept, self.sizes))
+        return replace(kept, ends=ends, user_hash=self.user_hash[is_kept])
+
 
 def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows of PACKED: some rows at a time, ids as codes of a dictionary of their own, in Arrow's stream format."""
@@ -112,12 +118,11 @@ def put_together(tables: list[pa.Table], limits: Limits) -> tuple[pa.Array, Grou
         is_kept |= _sample_of_users(group, np.repeat(is_heavy, sizes), hash_of(items), limits)
     kept = group.only(is_kept)
     lost = np.repeat(is_heavy, sizes).sum() - is_kept[np.repeat(is_heavy, sizes)].sum()
-    has_items = kept.sizes > 0
-    counts = np.array([((sizes > 0) & (sizes < limits.at_least)).sum(), is_heavy.sum(), lost, has_items.sum()])
+    kept = kept.users(kept.sizes > 0)
+    counts = [((sizes > 0) & (sizes < limits.at_least)).sum(), is_heavy.sum(), lost, len(kept.sizes)]
     is_used = np.bincount(kept.codes, minlength=len(items)) > 0
-    ends = np.concatenate([np.zeros(1, np.int64), kept.ends[1:][has_items]])
     codes = (np.cumsum(is_used) - 1)[kept.codes].astype(np.int32)
-    return items.filter(pa.array(is_used)), Group(codes, ends, kept.values, kept.user_hash[has_items]), counts
+    return items.filter(pa.array(is_used)), replace(kept, codes=codes), np.array(counts)
 
 
 def _packed(part: int, rows: pa.Table) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ from jobs.lib.errors import RecflowError
 from jobs.recall import etrec_i2i as job
 from jobs.recall import histories, packed_acts
 from jobs.recall.etrec_i2i import Params, acts_of, etrec_i2i
-from tests.recall.builders import GOLDEN, PAIRS, layouts, table
+from tests.recall.builders import GOLDEN, PAIRS, layouts, sample_hash, table
 
 COLUMNS = ("trigger_item_id", "rank", "item_id", "score")
 
@@ -168,25 +168,7 @@ def test_samples_of_heavy_users_and_items_are_those_with_the_least_hash(spark, c
     assert found == reference(kept, params(similarity="jaccard", min_user_behavior=1))
     assert "6 with more than 5, 18 of whose pairs" in caplog.text
     heavy = [len(users) - 3 for users in of_item.values() if len(users) > 3]
-    assert f"{len(heavy)} items with more than 3 users lost {sum(heavy)} pairs" in caplog.text
-
-
-def sample_hash(seed: int, user: str, item: str) -> int:
-    """splitmix64 over FNV-1a, in Python's own integers."""
-    whole = 2**64 - 1
-
-    def mixed(n):
-        n = (n ^ n >> 30) * 0xBF58476D1CE4E5B9 & whole
-        n = (n ^ n >> 27) * 0x94D049BB133111EB & whole
-        return n ^ n >> 31
-
-    def of_string(text):
-        n = 0xCBF29CE484222325
-        for byte in text.encode():
-            n = (n ^ byte) * 0x100000001B3 & whole
-        return mixed(n)
-
-    return mixed(mixed(mixed(seed + 0x9E3779B97F4A7C15 & whole) ^ of_string(user)) ^ of_string(item))
+    assert f"{len(heavy)} items have more than 3 users; samples of these leave out {sum(heavy)} pairs" in caplog.text
 
 
 @pytest.mark.parametrize("rows", [[], [("u", "a")], [("u", "a"), ("v", "b")]], ids=["nothing", "one item", "no pair"])
