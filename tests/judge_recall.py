@@ -41,7 +41,8 @@ def main() -> None:
             work.mkdir(parents=True, exist_ok=True)
             registration = work / f"{name}.yaml"
             registration.write_text(yaml.safe_dump(judged_registration(name)), encoding="utf-8")
-            recflow("import", registration, arguments.data / folder, home=work / "home")
+            if not (work / "home").exists():
+                recflow("import", registration, arguments.data / folder, home=work / "home")
             for by in ("temporal", "user"):
                 if arguments.by in (None, by):
                     judge(registration, by, work, arguments.peers_python)
