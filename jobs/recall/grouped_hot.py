@@ -181,14 +181,6 @@ def _bucket(field: str, limits: list[int]) -> Column:
     return label.otherwise(f">{limits[-1]}")
 
 
-def for_users(at: inputs.Day, params: Params) -> DataFrame:
-    """(user_id, item_id, score, rank): the list of each active user's first group, as a personal recall."""
-    active = at.actions(at.solution.publish.active_days)
-    first = group_keys(active, at.users(), at.solution, params).where("place = 1")
-    lists = at.made(params.name).where(F.col("group_key") != EVERYONE)
-    return first.join(lists, on="group_key", how="inner").select("user_id", "item_id", "score", "rank")
-
-
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return inputs.reads_of(solution, ds, node.params.window_days, users=True)
 
