@@ -47,7 +47,8 @@ def run(spark, tmp_path_factory):
         patch.setenv("RECFLOW_HOME", str(tmp_path_factory.mktemp("recalls")))
         for name in ("RECFLOW_WAREHOUSE", "RECFLOW_ENV", "RECFLOW_SOLUTION"):
             patch.delenv(name, raising=False)
-        solution = demo_solution(recalls=RECALLS, publish={"active_days": 2, "seen_days": 3, "candidates": 3})
+        publish = {"active_days": 2, "seen_days": 3, "candidates": 3}
+        solution = demo_solution(recalls=RECALLS, publish=publish, fusion={"method": "fixed"})
         acted = spark.createDataFrame(ACTED, ACTIONS)
         write_days(acted, "home_page_actions_daily", ["20261118", "20261119", *DAYS], "actions_daily")
         items = [(n, 1.0, "t", "c", 1, 0, 0, LONG_AGO, ds) for n in (1, 2, 3) for ds in DAYS]
@@ -115,7 +116,16 @@ def test_sessions_and_repurchases_are_those_of_their_windows(run):
 
 def test_candidates_are_those_of_users_active_in_the_window_without_what_they_acted_on(run):
     listed = stored("candidates", "20261121", "user_id", "rank", "item_id")
-    assert listed == [("u3", 1, "3"), ("u4", 1, "1"), ("u5", 1, "1")]  # u4 was only shown 3, u3 acted on 1
+    assert listed == [  # u4 was only shown 3, u3 acted on 1; 2 and what nobody recalls are of the catalog
+        ("u3", 1, "3"), ("u3", 2, "2"),
+        ("u4", 1, "1"), ("u4", 2, "2"), ("u4", 3, "3"),
+        ("u5", 1, "1"), ("u5", 2, "2"), ("u5", 3, "3"),
+    ]  # fmt: skip
+    brought = (
+        read_days("home_page_candidates", ["20261121"]).selectExpr("user_id", "item_id", "sources.recall").collect()
+    )
+    sources = {(user, item): recalls for user, item, recalls in brought}
+    assert sources["u4", "1"] == ["grouped_hot", "hot", "trending"] and sources["u4", "2"] == ["catalog"]
 
 
 def test_a_day_again_gives_the_same_content_and_touches_no_other_day(run):

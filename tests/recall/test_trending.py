@@ -64,11 +64,20 @@ def test_items_are_ranked_by_their_users_against_those_to_expect_from_the_window
     ]  # same and fell grew less than everything together, over is over, `gone` is not on offer
 
 
-def test_one_user_of_a_new_item_is_no_trend_and_smoothing_says_how_many_are():
-    assert score(1, 0, growth=1) == pytest.approx(0.30, abs=0.005)
-    assert score(1, 0, growth=1) < score(10, 0, growth=1) < score(150, 100, growth=1)
-    assert score(1, 0, growth=1) < score(110, 100, growth=1)
-    assert score(1, 0, growth=1, smoothing=0.1) > score(110, 100, growth=1, smoothing=0.1)
+def test_one_user_of_a_new_item_is_no_trend_and_smoothing_says_how_many_are(spark):
+    steady = [("grew", 150, 100), ("some", 110, 100), ("new", 1, 0), ("over", 0, 61)]  # together 261 and 261: growth 1
+    rows = [row for item, now, before in steady for row in clicks(DS, item, now) + clicks(BEFORE[1], item, before)]
+    every = spark.createDataFrame(rows, ACTIONS)
+
+    def listed(smoothing):
+        return [
+            row[2:] for row in table(trending(every, None, DS, demo_solution(), params(smoothing=smoothing)), *COLUMNS)
+        ]
+
+    assert listed(10) == [
+        (item, pytest.approx(value, abs=0.005)) for item, value in (("grew", 3.10), ("some", 0.67), ("new", 0.30))
+    ]
+    assert [item for item, _ in listed(0.1)] == ["grew", "new", "some"]
 
 
 def test_without_a_window_before_the_list_is_that_of_the_users(acted, on_offer):
