@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint bench ui stop lock clean distclean
+.PHONY: help setup demo test test-faults lint bench judge ui stop lock clean distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
@@ -27,6 +27,9 @@ lint: setup ## style, the compose file, and what must not be in the repository
 
 bench: setup ## measure what a day costs
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+judge: setup ## recall quality beside other implementations; needs their data: see README
+	@$(BIN)/python -m tests.judge_recall $(ARGS)
 
 ui: setup ## start Airflow and its UI, bound to this machine
 	@$(BIN)/recflow ui $(ARGS)

@@ -17,11 +17,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from jobs.data.registration import solution_fields
 from jobs.lib.settings import PROJECT_ROOT
 
 SHOWN = (("recall", 10), ("hit_rate", 10), ("ndcg", 10), ("recall", 50), ("hit_rate", 50), ("ndcg", 50))
-WINDOWS = ("window_days", "trigger_window_days")
 DAYS = 400
 FOLDERS = {"ml_100k": "ml-100k", "mind": "mind-small-sample"}
 PEERS = ("implicit_cosine", "implicit_tfidf", "implicit_bm25", "implicit_als", "ease", "swing_reference")
@@ -49,7 +47,7 @@ def main() -> None:
 
 
 def judged_registration(name: str) -> dict:
-    """The shipped registration with every rating an act, and windows that reach over the data."""
+    """The shipped registration, with every rating an act."""
     raw = yaml.safe_load((PROJECT_ROOT / "schemas" / "registrations" / f"{name}.yaml").read_text(encoding="utf-8"))
     if name == "ml_100k":
         raw |= {"events": ["click"]}
@@ -58,20 +56,8 @@ def judged_registration(name: str) -> dict:
             "event": {"rating": {"column": "rating", "at_least": 0, "positive": "click"}},
         }
         raw["solution"].pop("features")
-    defaults = yaml.safe_load((PROJECT_ROOT / "dags" / "home_page.yaml").read_text(encoding="utf-8"))
-    lines = solution_fields(raw, Path(name), defaults)["recalls"]
-    for line in lines:
-        if line["job"] not in ("hot", "trending", "grouped_hot"):
-            line.update({key: DAYS for key in WINDOWS if key in window_keys(line["job"])})
-    raw["solution"] |= {"recalls": lines, "fusion": {"method": "learned"}}
-    raw["solution"]["publish"] = {"active_days": DAYS, "seen_days": DAYS}
+    raw["solution"]["publish"] = {"seen_days": DAYS}
     return raw
-
-
-def window_keys(job: str) -> set[str]:
-    import importlib
-
-    return set(importlib.import_module(f"jobs.recall.{job}").Params.model_fields)
 
 
 def judge(registration: Path, by: str, work: Path, python: str) -> None:
@@ -80,7 +66,7 @@ def judge(registration: Path, by: str, work: Path, python: str) -> None:
     recflow("evaluate", "split", *split, home=home)
     subprocess.run([python, str(PROJECT_ROOT / "tests" / "peers.py"), str(out), str(out / "peers")], check=True)
     lists = [part for file in sorted((out / "peers").glob("*.parquet")) for part in ("--lists", f"{file.stem}={file}")]
-    recflow("evaluate", "recall", *split, *lists, home=home)
+    recflow("evaluate", "recall", *split, *lists, "--windows", DAYS, home=home)
     figures = pq.read_table(out / "figures.parquet").to_pylist()
     found = {(f["subject"], f["measure"], f["k"]): f for f in figures}
     subjects = [f["subject"] for f in figures if f["measure"] == "cold_users_served"]

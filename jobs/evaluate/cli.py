@@ -20,6 +20,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--by", choices=["temporal", "user"], default="temporal", help="cut by time, or each user's last"
     )
     parser.add_argument("--train", type=float, default=0.9, metavar="SHARE", help="of the acts (default 0.9)")
+    parser.add_argument("--windows", type=int, metavar="DAYS", help="let every recall line look back so far (1 to 400)")
     parser.add_argument(
         "--lists", action="append", default=[], metavar="NAME=PARQUET", help="judge these too: user_id, item_id, score"
     )
@@ -28,6 +29,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from jobs.evaluate.held_out import with_windows
     from jobs.evaluate.recall import evaluate, write_split
     from jobs.evaluate.shown import html, text
 
@@ -40,6 +42,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise RecflowError(f"--lists {pair}: NAME=PARQUET is expected")
         given[name] = path
     solution = load_solution(arguments.solution)
+    if arguments.windows is not None:
+        if not 1 <= arguments.windows <= 400:
+            raise RecflowError(f"--windows is {arguments.windows}; 1 to 400 days are possible")
+        solution = with_windows(solution, arguments.windows)
     if taken := [
         name for name in given if name in {line.name for line in solution.recalls} | {"fused", "popularity", "random"}
     ]:

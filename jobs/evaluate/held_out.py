@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from jobs.evaluate.split import Split
 from jobs.lib.days import add_days
 from jobs.lib.solution import Solution
+from jobs.lib.solution_params import RecallParams
 from jobs.lib.spark import F
 from jobs.recall import inputs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+WINDOWS = ("window_days", "trigger_window_days")
 
 log = logging.getLogger("recflow")
 
@@ -39,6 +42,27 @@ class HeldOutDay(inputs.Day):
     def forget(self) -> None:
         for table in (self.train, *self.tables.values()):
             table.unpersist()
+
+
+def with_windows(solution: Solution, days: int) -> Solution:
+    """The solution with every personal and item-to-item recall looking back so many days; hot lists stay as recent as
+    they are."""
+
+    def line_with(line: RecallParams) -> RecallParams:
+        if inputs.contract_of(line) in ("recall_hot", "recall_fallback"):
+            return line
+        return line.model_copy(update={key: days for key in WINDOWS if key in type(line).model_fields})
+
+    publish = solution.publish.model_copy(update={"active_days": days})
+    changed = solution.model_copy(
+        update={"recalls": [line_with(line) for line in solution.recalls], "publish": publish}
+    )
+    changed._path = solution.path
+    return changed
+
+
+def longest_window(solution: Solution) -> int:
+    return max((getattr(line, key, 0) for line in solution.recalls for key in WINDOWS), default=0)
 
 
 def recalled(solution: Solution, split: Split) -> HeldOutDay:

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-from jobs.evaluate.held_out import HeldOutDay, recalled
+from jobs.evaluate.held_out import HeldOutDay, longest_window, recalled
 from jobs.evaluate.judge import Figure, Judge, Lists, overlap
 from jobs.evaluate.lists import DEPTH, Codes, codes_of, given_lists
 from jobs.evaluate.split import By, Split, split
 from jobs.lib import partitions, roles, tables
 from jobs.lib.columns import seeded_hash
+from jobs.lib.days import day_range
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
@@ -59,6 +60,7 @@ def evaluate(solution: Solution, by: By, share: float, given: dict[str, str], ou
     """Judge, and write `figures.parquet` to the folder `out`."""
     events, acts = _events(solution), inputs.action_weights(solution)
     outer = split(events, acts, by, share)
+    _say_when_windows_are_short(solution, outer)
     weights = {line.name: line.fusion_weight for line in solution.recalls}
     if solution.fusion.method == "learned":
         log.info("weights are learned on the last part of the train part")
@@ -82,6 +84,16 @@ def write_split(solution: Solution, by: By, share: float, out: Path) -> None:
     train = learned_from.select("user_id", "item_id", "event", "event_time")
     for rows, name in ((train, "train"), (parts.test, "test")):
         rows.write.mode("overwrite").parquet(str(out / name))
+
+
+def _say_when_windows_are_short(solution: Solution, held_out: Split) -> None:
+    first, reach = partitions.present_days(solution.tables.behavior)[0], longest_window(solution)
+    span = len(day_range(first, held_out.ds))
+    if span > reach:
+        log.warning(
+            "the part to learn from has %d days, recall lines look back at most %d: --windows %d judges them with all",
+            *(span, reach, min(span, 400)),
+        )
 
 
 def _events(solution: Solution) -> DataFrame:

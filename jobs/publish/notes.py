@@ -7,6 +7,7 @@ from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.publish.figures import Model
 from jobs.publish.report import Measures
+from jobs.ranking.candidates import short_lists
 
 
 def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
@@ -27,7 +28,17 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
         )
     if not any(subject == "list" for subject, *_ in measures):
         said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
-    return said + short_windows(solution, ds)
+    return said + _short_lists(solution, ds) + short_windows(solution, ds)
+
+
+def _short_lists(solution: Solution, ds: str) -> list[str]:
+    """Users with fewer candidates than wanted: only where nothing more is on offer for them."""
+    wanted = f"{solution.publish.candidates:,}"
+    return [
+        f"{users:,} users have fewer than {wanted} candidates (the fewest: {length:,}): nothing more is on offer that "
+        "they have not acted on."
+        for length, users in short_lists(solution, ds)
+    ]
 
 
 def short_windows(solution: Solution, ds: str) -> list[str]:

@@ -198,8 +198,11 @@ def weights_of(solution: Solution, ds: str) -> dict[str, float]:
 
 
 def short_lists(solution: Solution, ds: str) -> list[tuple[int, int]]:
-    """[(length of the shortest list, users with fewer than publish.candidates)], empty when everybody has enough."""
-    lengths = read_days(solution.table("candidates"), [ds]).groupBy("user_id").agg(F.max("rank").alias("length"))
+    """[(length of the shortest list, users with fewer than publish.candidates)], empty when every active user has
+    enough; a user without any counts as 0."""
+    listed = read_days(solution.table("candidates"), [ds]).groupBy("user_id").agg(F.max("rank").alias("length"))
+    active = inputs.Day(solution, ds).actions(solution.publish.active_days).select("user_id").distinct()
+    lengths = active.join(listed, on="user_id", how="left").withColumn("length", F.coalesce("length", F.lit(0)))
     short = lengths.where(F.col("length") < solution.publish.candidates)
     row = short.agg(F.min("length").alias("shortest"), F.count(F.lit(1)).alias("users")).first()
     return [(row.shortest, row.users)] if row.users else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from jobs.flow import backfill
 from jobs.flow.lineage import Ledger, has_table, reads_of
@@ -11,11 +12,37 @@ from jobs.lib import partitions, tables
 from jobs.lib.days import day_range
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.settings import PROJECT_ROOT, settings
-from jobs.lib.solution import load_solution
+from jobs.lib.solution import load_solution, recall_jobs
 
 FIRST, LATE, LAST = "20261101", "20261103", "20261105"
 DAYS = day_range(FIRST, LAST)
 RANGE = Request(FIRST, LAST)
+
+
+RECALLS = [
+    {"name": "trending", "job": "trending", "window_days": 2},
+    {"name": "grouped_hot", "job": "grouped_hot", "min_users": 2},
+    {"name": "swing_i2i", "job": "swing_i2i"},
+    {"name": "ease_i2i", "job": "ease_i2i"},
+    {"name": "session_i2i", "job": "session_i2i"},
+    {"name": "swing_u2i", "job": "u2i", "source": "swing_i2i"},
+    {"name": "vectors", "job": "vectors", "factors": 4},
+    {"name": "vector_i2i", "job": "vector_i2i", "source": "vectors"},
+    {"name": "vector_u2i", "job": "vector_u2i", "source": "vectors"},
+    {"name": "cold_start", "job": "cold_start", "source": "vectors", "quota": 2},
+    {"name": "repurchase", "job": "repurchase", "window_days": 60, "min_repeat_customers": 1},
+]
+
+
+def with_every_recall(folder):
+    """The tiny world's solution with a line for each recall job there is, blended by learned weights."""
+    raw = yaml.safe_load((PROJECT_ROOT / "tests" / "e2e" / "tiny.yaml").read_text(encoding="utf-8"))
+    raw["recalls"] += RECALLS
+    raw["fusion"] = {"method": "learned"}
+    assert {line["job"] for line in raw["recalls"]} == set(recall_jobs())
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +50,7 @@ def history(spark, tmp_path_factory):
     """Five days of the tiny world, made and published; and what each node read on the way: (node, days, table, ds)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECFLOW_HOME", str(tmp_path_factory.mktemp("history")))
-        solution, read, at_work = load_solution(PROJECT_ROOT / "tests" / "e2e" / "tiny.yaml"), [], []
+        solution, read, at_work = load_solution(with_every_recall(tmp_path_factory.mktemp("solution"))), [], []
         make, from_spark, from_arrow = backfill.make, tables._partitions_of, partitions.read_arrow
 
         def traced_make(solution, node, days):
