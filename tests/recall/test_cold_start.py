@@ -71,6 +71,13 @@ def test_without_a_user_table_the_cold_are_average_and_without_an_item_table_not
     assert recalled(spark, p, users=OF_USERS[:3], items=None) == [("u3", 1, "i2", 3.0), ("u3", 2, "i1", 1.5)]
 
 
+def test_a_user_table_that_knows_none_of_who_acted_makes_everyone_cold_average(spark):
+    assert recalled(spark, params(), users=[("u3", ["g=f"])], items=None) == [
+        ("u3", 1, "i2", 4.0),
+        ("u3", 2, "i1", 2.0),
+    ]
+
+
 def test_without_vectors_nobody_is_served(spark, caplog):
     assert recalled(spark, params(), known=[]) == []
     assert "nothing to learn from" in caplog.text
