@@ -28,6 +28,7 @@ GOOD = {
     "candidates": LISTED | {"user_id": "a", "sources": SOURCES},
     "diagnostics": {"area": "head", "subject": "user", "measure": "missing_share", "value": 0.5, "n": 1},
     "evaluation": {"subject": "ranking", "measure": "auc", "k": 0, "value": None, "n": 0},
+    "fusion_weights": {"recall": "hot", "weight": 0.5, "origin": "learned", "users": 100},
     "imported_behavior": EVENT,
     "imported_item": {"item_id": "1"},
     "imported_user": {"user_id": "1"},
@@ -69,6 +70,7 @@ BAD = {
     "candidates": RANKS
     | {"score_is_positive_and_finite": [{"score": 0.0}, {"score": NAN}], "says_where_from": [{"sources": []}]},
     "diagnostics": {"known_area": [{"area": "tail"}], "shares_are_shares": [{"value": 1.5}]},
+    "fusion_weights": {"weight_is_a_share": [{"weight": -0.5}], "origin_is_known": [{"origin": "guessed"}]},
     "input_behavior": {
         "events_are_of_the_day": [{"is_of_the_day": False}],
         "events_are_declared": [{"event": "share"}],

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-    from jobs.recall.sparse import Histories
+    from jobs.recall.histories import Catalog, Histories
 
 CONTRACT = "recall_i2i"
 SETTINGS = ()
@@ -62,75 +62,78 @@ class Params(RecallParams):
 
 def ease_i2i(acts: DataFrame, params: Params) -> DataFrame:
     """(trigger_item_id, item_id, score, rank) from the (user_id, item_id) rows of the training window."""
-    from jobs.recall.sparse import histories
+    from jobs.recall.histories import histories
+    from jobs.recall.packed_acts import Limits
 
     session = acts.sparkSession
-    all_users = histories(acts, params.min_user_behavior, params.max_user_behavior)
-    users = most_acted_on(all_users, params.max_items)
-    log.info(
-        "%s: %s users with %s pairs of %s items; left out: %s users with fewer than %d items, %s with more than %d",
-        *(params.name, f"{len(users.sizes):,}", f"{len(users.codes):,}", f"{len(users.items):,}"),
-        *(f"{users.too_few:,}", params.min_user_behavior, f"{users.too_many:,}", params.max_user_behavior),
-    )
-    if len(users.items) < len(all_users.items):
+    limits = Limits(params.min_user_behavior, params.max_user_behavior, False, None, 0)
+    found, catalog = histories(acts, limits, params.name)
+    kept = most_acted_on(catalog.users, params.max_items)
+    if len(kept) < len(catalog.items):
+        pairs, left = int(catalog.users.sum()), int(catalog.users[kept].sum())
         log.warning(
             "%s: the catalog does not fit: %s of %s items, with %s of %s pairs, are left out (max_items %s)",
-            *(params.name, f"{len(all_users.items) - len(users.items):,}", f"{len(all_users.items):,}"),
-            *(f"{len(all_users.codes) - len(users.codes):,}", f"{len(all_users.codes):,}", f"{params.max_items:,}"),
+            *(params.name, f"{len(catalog.items) - len(kept):,}", f"{len(catalog.items):,}"),
+            *(f"{pairs - left:,}", f"{pairs:,}", f"{params.max_items:,}"),
         )
-    shared = session.sparkContext.broadcast(users)
-    return session.range(0, 1, 1, 1).mapInArrow(partial(_weights, shared, params), COLUMNS)
+    return session.range(0, 1, 1, 1).mapInArrow(partial(_weights, found, kept, params), COLUMNS)
 
 
-def most_acted_on(users: Histories, at_most: int) -> Histories:
-    """The histories of the `at_most` items that most users acted on; ties keep the lower id."""
-    from dataclasses import replace
-
+def most_acted_on(users: np.ndarray, at_most: int) -> np.ndarray:
+    """The codes of the `at_most` items with the most users, ascending; ties keep the lower id."""
     import numpy as np
-    import pyarrow as pa
 
-    if len(users.items) <= at_most:
-        return users
-    actors = np.bincount(users.codes, minlength=len(users.items))
-    kept = np.sort(np.argsort(-actors, kind="stable")[:at_most])
-    code = np.full(len(users.items), -1, np.int32)
-    code[kept] = np.arange(at_most, dtype=np.int32)
-    codes = code[users.codes]
-    ends = np.concatenate([[0], np.cumsum(codes >= 0)])[users.ends]
-    return replace(users, items=users.items.take(pa.array(kept)), codes=codes[codes >= 0], ends=ends)
+    return np.sort(np.argsort(-users, kind="stable")[:at_most])
 
 
-def _weights(shared, params: Params, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _weights(
+    found: Histories, kept: np.ndarray, params: Params, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """The rows of every trigger item: the whole model is one task's work."""
     import pyarrow as pa
 
     from jobs.recall.dense import best_of_dense
+    from jobs.recall.histories import once
 
-    users = shared.value
-    count = len(users.items)
+    count = len(kept)
     if sum(batch.num_rows for batch in batches) == 0 or count == 0:
         return
-    inverse = _inverse(users, params.regularization)
+    catalog = once(found.shared)
+    items = catalog.items.take(pa.array(kept))
+    inverse = _inverse(_gram(found, catalog, kept), params.regularization)
     diagonal = inverse.diagonal().copy()
     for start in range(0, count, BLOCK):
         weight = inverse[start : start + BLOCK] / -diagonal
         best = best_of_dense(weight.round(DECIMALS), params.top_n, is_allowed=weight > 0.5 * 10.0**-DECIMALS)
-        trigger, item = (users.items.take(pa.array(codes)) for codes in (best.row + start, best.column))
+        trigger, item = (items.take(pa.array(codes)) for codes in (best.row + start, best.column))
         names = ["trigger_item_id", "item_id", "score", "rank"]
         yield pa.RecordBatch.from_arrays([trigger, item, pa.array(best.score), pa.array(best.rank)], names=names)
 
 
-def _inverse(users: Histories, regularization: float) -> np.ndarray:
+def _gram(found: Histories, catalog: Catalog, kept: np.ndarray) -> np.ndarray:
+    """X'X of the kept items, whole numbers: the same in any order of the groups."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    code = np.full(len(catalog.items), -1, np.int32)
+    code[kept] = np.arange(len(kept), dtype=np.int32)
+    gram = np.zeros((len(kept), len(kept)), order="F")
+    for group in found.loaded(catalog):
+        is_kept = code[group.codes] >= 0
+        ends = np.concatenate([[0], np.cumsum(is_kept)])[group.ends]
+        by_user = sp.csr_matrix((np.ones(is_kept.sum()), code[group.codes[is_kept]], ends), (len(ends) - 1, len(kept)))
+        by_item = by_user.T.tocsr()
+        for start in range(0, len(kept), BLOCK):  # by columns, which lie together; X'X is symmetric
+            gram[:, start : start + BLOCK] += (by_item[start : start + BLOCK] @ by_user).toarray().T
+    return gram
+
+
+def _inverse(gram: np.ndarray, regularization: float) -> np.ndarray:
     """(X'X + regularization I)^-1, in the place of X'X. LAPACK in one thread: PySpark gives a task's BLAS one."""
     import numpy as np
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    count = len(users.items)
-    by_user = users.matrix(np.ones(len(users.codes), np.float64))
-    by_item = by_user.T.tocsr()
-    gram = np.empty((count, count), order="F")
-    for start in range(0, count, BLOCK):  # by columns, which lie together; X'X is symmetric
-        gram[:, start : start + BLOCK] = (by_item[start : start + BLOCK] @ by_user).toarray().T
+    count = len(gram)
     gram[np.diag_indices(count)] += regularization
     gram, not_positive = dpotrf(gram, lower=1, overwrite_a=1)
     gram, singular = dpotri(gram, lower=1, overwrite_c=1)

@@ -23,31 +23,9 @@ from jobs.lib.spark import F
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-COLLECTED_BYTES = 2 << 30  # of coded pairs: about 500 M actions, or 130 M similarities
-PACKED_USERS = "ids array<string>, codes binary, sizes binary, left_out binary"
+COLLECTED_BYTES = 2 << 30  # of coded pairs: 130 M similarities
+ROWS_PER_BATCH = 100_000
 PACKED_SIMILARITIES = "trigger_ids array<string>, trigger_codes binary, ids array<string>, codes binary, scores binary"
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Users x items in CSR form without values: `items[codes[ends[u]:ends[u + 1]]]` are a user's distinct items.
-
-    8 bytes per pair at most, plus the ids. `too_few` and `too_many` count the users left out.
-    """
-
-    items: pa.Array
-    codes: np.ndarray
-    ends: np.ndarray
-    too_few: int
-    too_many: int
-
-    @property
-    def sizes(self) -> np.ndarray:
-        return np.diff(self.ends)
-
-    def matrix(self, values: np.ndarray) -> sp.csr_matrix:
-        """Users x items with one value per pair."""
-        return sp.csr_matrix((values, self.codes, self.ends), shape=(len(self.ends) - 1, len(self.items)))
 
 
 def coded(batches: list[pa.RecordBatch], columns: list[str]) -> tuple[pa.Table, dict[str, tuple[pa.Array, np.ndarray]]]:
@@ -61,47 +39,6 @@ def coded(batches: list[pa.RecordBatch], columns: list[str]) -> tuple[pa.Table, 
         place[order] = np.arange(len(order), dtype=np.int32)
         result[name] = encoded.dictionary.take(pa.array(order)), place[encoded.indices.to_numpy()]
     return rows, result
-
-
-def pack_users(batches: Iterator[pa.RecordBatch], at_least: int, at_most: int) -> Iterator[pa.RecordBatch]:
-    """One row (PACKED_USERS) for a partition that holds every row of its users: their distinct items, coded."""
-    present = [batch for batch in batches if batch.num_rows]
-    if not present:
-        return
-    _, codes = coded(present, ["user_id", "item_id"])
-    (users, user), (items, item) = codes["user_id"], codes["item_id"]
-    pairs = np.unique(user.astype(np.int64) * len(items) + item)
-    sizes = np.bincount(pairs // len(items), minlength=len(users))
-    kept = (sizes >= at_least) & (sizes <= at_most)
-    chosen = pairs[kept[pairs // len(items)]]
-    item = chosen % len(items)
-    is_used = np.bincount(item, minlength=len(items)) > 0
-    yield _packed_row(
-        ids=items.filter(pa.array(is_used)),
-        codes=(np.cumsum(is_used) - 1)[item].astype(np.int32),
-        sizes=sizes[kept].astype(np.int64),
-        left_out=np.array([(sizes < at_least).sum(), (sizes > at_most).sum()], np.int64),
-    )
-
-
-def histories(actions: DataFrame, at_least: int, at_most: int) -> Histories:
-    """The distinct items of each user with at_least..at_most of them; collected in coded form, 4 bytes a pair."""
-    by_user = actions.select("user_id", "item_id").repartition("user_id")
-    parts = _parts(
-        by_user.mapInArrow(lambda batches: pack_users(batches, at_least, at_most), PACKED_USERS),
-        "lower max_user_behavior or window_days",
-    )
-    items = sorted_ids([part["ids"].values for part in parts])
-    codes = [place(part["ids"].values, items)[_numbers(part["codes"], np.int32)] for part in parts]
-    sizes = [_numbers(part["sizes"], np.int64) for part in parts]
-    too_few, too_many = sum((_numbers(part["left_out"], np.int64) for part in parts), np.zeros(2, np.int64))
-    return Histories(
-        items=items,
-        codes=np.concatenate([np.empty(0, np.int32), *codes]),
-        ends=np.cumsum(np.concatenate([np.zeros(1, np.int64), *sizes])),
-        too_few=int(too_few),
-        too_many=int(too_many),
-    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +72,14 @@ def similarities(similar: DataFrame) -> Similarities:
     score = np.concatenate([np.empty(0), *[_numbers(part["scores"], np.float64) for part in parts]])
     cells = (joined("trigger_ids", "trigger_codes"), joined("ids", "codes"))
     return Similarities(items, sp.csr_matrix((score, cells), shape=(len(items), len(items))))
+
+
+def balanced(similar: Similarities) -> Similarities:
+    """Each trigger's similarities over their sum; summed in item order, so the bits do not depend on partitions."""
+    similar.scores.sort_indices()
+    totals = np.array([row.sum() for row in np.split(similar.scores.data, similar.scores.indptr[1:-1])])
+    shares = np.divide(1.0, totals, out=np.ones(len(totals)), where=totals > 0)
+    return Similarities(similar.items, sp.diags(shares, format="csr") @ similar.scores)
 
 
 def _packed_row(**columns: pa.Array | np.ndarray) -> pa.RecordBatch:
@@ -220,3 +165,19 @@ def best_of_rows(scores: sp.csr_matrix, top_n: int, excluded: sp.csr_matrix) -> 
         score=np.concatenate([np.empty(0, np.float64), *values]),
         rank=(np.arange(lengths.sum()) - np.repeat(starts, lengths) + 1).astype(np.int32),
     )
+
+
+def i2i_rows(
+    items: pa.Array, start: int, lengths: np.ndarray, codes: np.ndarray, scores: np.ndarray
+) -> Iterator[pa.RecordBatch]:
+    """The rows of an i2i table: triggers start, start + 1, ... have so many similar items each, best first."""
+    firsts = np.cumsum(lengths) - lengths
+    rows = pa.table(
+        {
+            "trigger_item_id": items.take(pa.array(np.repeat(np.arange(start, start + len(lengths)), lengths))),
+            "item_id": items.take(pa.array(codes)),
+            "score": pa.array(scores),
+            "rank": pa.array((np.arange(len(codes)) - np.repeat(firsts, lengths) + 1).astype(np.int32)),
+        }
+    )
+    yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from jobs.lib.errors import RecflowError
 from jobs.recall import etrec_i2i as job
-from jobs.recall.etrec_i2i import Params, etrec_i2i
-from tests.recall.builders import GOLDEN, PAIRS, layouts, table
+from jobs.recall import histories, packed_acts
+from jobs.recall.etrec_i2i import Params, acts_of, etrec_i2i
+from tests.recall.builders import GOLDEN, PAIRS, layouts, sample_hash, table
 
 COLUMNS = ("trigger_item_id", "rank", "item_id", "score")
 
@@ -67,6 +69,7 @@ def golden(spark):
         ({"similarity": "jaccard"}, 0.6, 0.6, 0.6),
         ({"similarity": "cosine"}, 0.7746, 0.7746, 0.7746),
         ({}, 0.5329, 0.6305, 0.6305),
+        ({"damping": 1.0}, 0.2367, 0.3227, 0.3227),
         ({"similarity": "asymcosine", "alpha": 0.3}, 0.6994, 0.8579, 0.6994),
         ({"similarity": "asymcosine"}, 0.7746, 0.7746, 0.7746),
         ({"similarity": "asymcosine", "weight": 2}, 0.6, 0.6, 0.6),
@@ -106,7 +109,9 @@ def test_users_with_too_few_or_too_many_items_are_left_out_and_said(golden, capl
     with caplog.at_level("INFO", logger="recflow"):
         found = table(etrec_i2i(golden, only_three), *COLUMNS)
     assert {row[0] for row in found} == {"10", "11", "12"} and {row[3] for row in found} == {1.0}
-    said = "2 users with 6 pairs of 3 items; left out: 2 users with fewer than 3 items, 1 with more than 3"
+    said = (
+        "2 users with 6 pairs of 3 items; left out: 2 users with fewer than 3 items; 1 with more than 3, with 4 pairs"
+    )
     assert said in caplog.text
 
 
@@ -116,10 +121,54 @@ def test_repeated_acts_count_once_and_layout_changes_nothing(spark, golden):
         assert table(etrec_i2i(frame, params()), *COLUMNS) == expected
 
 
-def test_blocks_change_nothing(spark, golden, monkeypatch):
-    expected = table(etrec_i2i(golden, params()), *COLUMNS)
+@pytest.mark.parametrize("more", [{}, {"max_users_per_item": 2, "max_user_behavior": 3, "heavy_users": "sample"}])
+def test_blocks_groups_of_users_and_packed_pieces_change_nothing(spark, golden, monkeypatch, more):
+    expected = table(etrec_i2i(golden, params(**more)), *COLUMNS)
     monkeypatch.setattr(job, "BLOCK", 1)  # every item is a block of its own
-    assert table(etrec_i2i(golden, params()), *COLUMNS) == expected
+    monkeypatch.setattr(histories, "ACTS_PER_GROUP", 3)
+    monkeypatch.setattr(packed_acts, "ACTS_HELD", 2)
+    assert expected and table(etrec_i2i(golden.repartition(2), params(**more)), *COLUMNS) == expected
+
+
+VALUES = "user_id string, item_id string, value bigint"
+
+
+def test_values_make_vectors_of_the_users(spark):
+    """a = (3, 4), b = (2, 0) and (0, 1) is c; of u's two rows on a the sum counts; 0.004 rounds to nothing."""
+    rows = [("u", "a", 1_000_000), ("u", "a", 2_000_000), ("v", "a", 4_000_000), ("u", "b", 2_000_000)]
+    rows += [("v", "c", 1_000_000), ("u", "c", 4_000), ("v", "d", 99_999_000_000), ("v", "e", 10_000_000_000)]
+    acts = spark.createDataFrame(rows, VALUES)
+    found = scores(etrec_i2i(acts, params(similarity="cosine", value="playtime")))
+    assert found["a", "b"] == found["b", "a"] == 0.6 and found["a", "c"] == 0.8 and ("b", "c") not in found
+    assert found["d", "e"] == 1.0  # both count as 10,000
+    asymmetric = scores(etrec_i2i(acts, params(similarity="asymcosine", alpha=1, value="playtime")))
+    assert asymmetric["a", "b"] == 600 / 2_500 * 100 / 100 and asymmetric["b", "a"] == 1.5
+
+
+def test_a_value_is_the_weight_of_the_events_or_what_they_carry(spark):
+    columns = "user_id string, item_id string, event string, cnt bigint, value_micros bigint"
+    rows = [("u", "a", "click", 3, 5), ("u", "a", "buy", 1, 0), ("u", "b", "expr", 9, 7)]
+    actions, weights = spark.createDataFrame(rows, columns), {"click": 1.0, "buy": 2.5}
+    assert table(acts_of(actions, weights, "weight"), "*") == [("u", "a", 2_500_000), ("u", "a", 3_000_000)]
+    assert table(acts_of(actions, weights, "playtime"), "*") == [("u", "a", 0), ("u", "a", 5)]
+    assert table(acts_of(actions, {"expr": 1.0}, "none"), "*") == [("u", "b")]
+
+
+def test_samples_of_heavy_users_and_items_are_those_with_the_least_hash(spark, caplog):
+    rows = [(f"u{user}", f"i{item}") for user in range(6) for item in range(8)]
+    p = params(similarity="jaccard", max_user_behavior=5, heavy_users="sample", max_users_per_item=3, seed=11)
+    with caplog.at_level("INFO", logger="recflow"):
+        found = table(etrec_i2i(spark.createDataFrame(rows, PAIRS), p), *COLUMNS)
+    of_user = {f"u{u}": sorted((sample_hash(11, f"u{u}", f"i{i}"), f"i{i}") for i in range(8))[:5] for u in range(6)}
+    of_item = defaultdict(list)
+    for user, items in of_user.items():
+        for number, item in items:
+            of_item[item].append((number, user))
+    kept = [(user, item) for item, users in of_item.items() for _, user in sorted(users)[:3]]
+    assert found == reference(kept, params(similarity="jaccard", min_user_behavior=1))
+    assert "6 with more than 5, 18 of whose pairs" in caplog.text
+    heavy = [len(users) - 3 for users in of_item.values() if len(users) > 3]
+    assert f"{len(heavy)} items have more than 3 users; samples of these leave out {sum(heavy)} pairs" in caplog.text
 
 
 @pytest.mark.parametrize("rows", [[], [("u", "a")], [("u", "a"), ("v", "b")]], ids=["nothing", "one item", "no pair"])
@@ -152,18 +201,24 @@ def test_the_job_equals_the_reference(spark, similarity, cases, alpha, top_n):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"similarity": "cosin"}, {"alpha": 1.1}, {"window_days": 0}, {"min_user_behavior": 9, "max_user_behavior": 8}],
+    [
+        {"similarity": "cosin"},
+        {"alpha": 1.1},
+        {"window_days": 0},
+        {"min_user_behavior": 9, "max_user_behavior": 8},
+        {"value": "weight"},
+        {"value": "playtime", "similarity": "jaccard"},
+        {"max_users_per_item": 0},
+        {"seed": -1},
+    ],  # fmt: skip
 )
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         params(**wrong)
 
 
-def test_what_would_not_fit_one_process_is_refused_with_advice(spark, monkeypatch):
-    from jobs.lib.errors import RecflowError
-    from jobs.recall import sparse
-
-    monkeypatch.setattr(sparse, "COLLECTED_BYTES", 10)
-    acts = spark.createDataFrame([("u1", "a"), ("u1", "b")], "user_id string, item_id string")
-    with pytest.raises(RecflowError, match="at most 10: lower max_user_behavior or window_days"):
-        sparse.histories(acts, 1, 10)
+def test_sums_of_values_that_could_overflow_are_refused(spark, monkeypatch):
+    monkeypatch.setattr(histories, "MOST", 10_000)
+    acts = spark.createDataFrame([("u", "a", 1_010_000), ("u", "b", 1_000_000)], VALUES)
+    with pytest.raises(RecflowError, match="item_id a come to more than 1e\\+04: lower window_days"):
+        etrec_i2i(acts, params(similarity="cosine", value="weight"))
