@@ -81,8 +81,8 @@ def fitted(known: DataFrame, max_features: int, regularization: float, what: str
         features = features.take(pc.sort_indices(features))
         parts = held.coalesce(PARTS).mapInArrow(partial(_sums, features), "gram binary, moments binary, n bigint")
         sums = parts.collect()
-        if len(features) == max_features:
-            log.info("%s: of %s attribute values the %s most frequent count", what, counted.count(), max_features)
+        if len(features) == max_features and (values := counted.count()) > max_features:
+            log.info("%s: of %s attribute values the %s most frequent count", what, values, max_features)
     finally:
         held.unpersist()
     if not sums:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from jobs.recall.attributes import Attributes
     from jobs.recall.dense import Vectors
@@ -75,11 +75,12 @@ def cold_start(
     session = vectors.sparkSession
     warm, known = (vectors.where(F.col("side") == side).select("id", "vector") for side in ("user", "item"))
     if users is None:  # nothing is known of anyone
-        users = warm.select("id", F.array().cast("array<string>").alias("tokens"))
+        users = warm.select("id", _no_tokens().alias("tokens"))
     options = (params.max_features, params.regularization)
-    of_users = fitted(users.join(warm, on="id", how="inner"), *options, f"{params.name}: users")
+    taught = users.join(warm, on="id", how="right").withColumn("tokens", F.coalesce("tokens", _no_tokens()))
+    of_users = fitted(taught, *options, f"{params.name}: users")
     if of_users is None:
-        log.warning("%s: nobody has both a vector and a row in the user table: nothing to learn from", params.name)
+        log.warning("%s: no user has a vector: nothing to learn from", params.name)
         return session.createDataFrame([], COLUMNS)
     of_items = None
     if items is not None:
@@ -138,10 +139,14 @@ def _cold(users: DataFrame, active: DataFrame, warm: DataFrame) -> DataFrame:
     told = everyone.join(warm, on="id", how="anti").join(users, on="id", how="left")
     return told.select(
         F.col("id").alias("user_id"),
-        F.coalesce("tokens", F.array().cast("array<string>")).alias("tokens"),
+        F.coalesce("tokens", _no_tokens()).alias("tokens"),
         F.lit(None).cast("array<double>").alias("vector"),
         F.lit(None).cast("string").alias("item_id"),
     )
+
+
+def _no_tokens() -> Column:
+    return F.array().cast("array<string>")
 
 
 def _renamed(warm: DataFrame) -> DataFrame:

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from jobs.lib.errors import MissingPartition, SolutionError
-from jobs.lib.tables import read_days, write_days
+from jobs.lib.errors import SolutionError
 from jobs.recall import cold_start as job
 from jobs.recall import vectors as vectors_job
 from jobs.recall.attributes import described
 from jobs.recall.cold_start import Params, cold_start
-from tests.features.builders import ACTIONS, ITEMS, USERS, demo_solution
+from tests.features.builders import ITEMS, USERS, demo_solution
 from tests.recall.builders import PAIRS, layouts, table
 from tests.recall.test_vectors import ACTS
 
@@ -70,6 +69,13 @@ def test_without_a_user_table_the_cold_are_average_and_without_an_item_table_not
         ("u7", 1, "i2", 4.0), ("u7", 2, "i3", 3.5), ("u7", 3, "i1", 2.0),
     ]  # fmt: skip
     assert recalled(spark, p, users=OF_USERS[:3], items=None) == [("u3", 1, "i2", 3.0), ("u3", 2, "i1", 1.5)]
+
+
+def test_a_user_table_that_knows_none_of_who_acted_makes_everyone_cold_average(spark):
+    assert recalled(spark, params(), users=[("u3", ["g=f"])], items=None) == [
+        ("u3", 1, "i2", 4.0),
+        ("u3", 2, "i1", 2.0),
+    ]
 
 
 def test_without_vectors_nobody_is_served(spark, caplog):
@@ -130,9 +136,14 @@ def masked(spark):
 
 
 @pytest.fixture(scope="module")
-def lists(masked):
+def recalled_rows(masked):
+    return table(cold_start(*masked, None, None, params()), *COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def lists(recalled_rows):
     found: dict[int, list[int]] = {}
-    for user, _, item in table(cold_start(*masked, None, None, params()), "user_id", "rank", "item_id"):
+    for user, _, item, _ in recalled_rows:
         found.setdefault(int(user[1:]), []).append(int(item[1:]))
     return found
 
@@ -153,48 +164,12 @@ def test_items_whose_history_is_masked_are_found_for_the_right_users(lists):
     assert hits > 1.8 * len(wanted) * 3 / len(MASKED_ITEMS)
 
 
-def test_order_and_partitions_change_no_bit(spark, masked):
+def test_order_and_partitions_change_no_bit(spark, masked, recalled_rows):
     learned, of_users, of_items, active = masked
-    expected = table(cold_start(*masked, None, None, params()), *COLUMNS)
     rows = [tuple(row) for row in learned.select("side", "id", "vector").collect()]
     for parts, again in enumerate(layouts(spark, rows, VECTORS), 3):
         shuffled = of_users.repartition(parts), of_items.repartition(parts + 1)
-        assert table(cold_start(again, *shuffled, active, None, None, params()), *COLUMNS) == expected
-
-
-@pytest.fixture
-def stored(spark, warehouse):
-    """Tables of one day: u1 and u2 acted on items 1 and 2, u3 was shown one, item 3 is new."""
-    lines = [{"name": "vectors", "job": "vectors"}, {"name": "cold_start", "job": "cold_start", "source": "vectors"}]
-    solution, ds = demo_solution(recalls=lines), "20261121"
-    acted = [(ds, user, item, "click", 1, 0, 1) for user in ("1", "2") for item in ("1", "2")]
-    acted += [(ds, "3", "1", "expr", 1, 0, 1)]
-    write_days(spark.createDataFrame(acted, ACTIONS), "home_page_actions_daily", [ds], "actions_daily")
-    item = "item_id bigint, duration double, title string, category string, author bigint, click_count bigint, "
-    item += "praise_count bigint, pub_time bigint, ds string"
-    rows = [(n, 1.0, "t", "c", 1, 0, 0, 1_700_000_000, ds) for n in (1, 2, 3)]
-    write_days(spark.createDataFrame(rows, item), solution.tables.item.table, [ds], solution.tables.item.table)
-    user = "user_id bigint, gender string, age bigint, city string, item_cnt bigint, follow_cnt bigint, "
-    user += "follower_cnt bigint, register_time bigint, tags string, ds string"
-    rows = [(n, "female", 30, "c", 0, 0, 0, 1_700_000_000, "a,b", ds) for n in (1, 2, 3, 4)]
-    write_days(spark.createDataFrame(rows, user), solution.tables.user.table, [ds], solution.tables.user.table)
-    return solution, ds
-
-
-def test_the_nodes_write_their_tables(stored):
-    solution, ds = stored
-    for name, module in (("vectors", vectors_job), ("cold_start", job)):
-        node = solution.node(name)
-        assert all(table.startswith(("home_page", "rec_sln")) for table, _ in module.reads(ds, solution, node).needs)
-        module.main([ds], solution, node)
-    found = table(read_days("home_page_cold_start", [ds]), "user_id", "rank", "item_id")
-    assert found == [
-        ("1", 1, "3"), ("2", 1, "3"),
-        ("3", 1, "1"), ("3", 2, "2"), ("3", 3, "3"),
-        ("4", 1, "1"), ("4", 2, "2"), ("4", 3, "3"),
-    ]  # fmt: skip
-    with pytest.raises(MissingPartition, match="home_page_vectors has no partition ds=20261122"):
-        job.main(["20261122"], solution, solution.node("cold_start"))
+        assert table(cold_start(again, *shuffled, active, None, None, params()), *COLUMNS) == recalled_rows
 
 
 def test_without_any_attributes_there_is_no_recall():
