@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from jobs.lib.errors import RecflowError
 from jobs.recall import etrec_i2i as job
 from jobs.recall import histories, packed_acts
-from jobs.recall.etrec_i2i import Params, acts_of, etrec_i2i
+from jobs.recall.acts import acts_of
+from jobs.recall.etrec_i2i import Params, etrec_i2i
 from tests.recall.builders import GOLDEN, PAIRS, layouts, sample_hash, table
 
 COLUMNS = ("trigger_item_id", "rank", "item_id", "score")
