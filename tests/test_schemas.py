@@ -28,6 +28,7 @@ GOOD = {
     "candidates": LISTED | {"user_id": "a", "sources": SOURCES},
     "diagnostics": {"area": "head", "subject": "user", "measure": "missing_share", "value": 0.5, "n": 1},
     "evaluation": {"subject": "ranking", "measure": "auc", "k": 0, "value": None, "n": 0},
+    "fusion_weights": {"recall": "hot", "weight": 0.5, "origin": "learned", "users": 100},
     "imported_behavior": EVENT,
     "imported_item": {"item_id": "1"},
     "imported_user": {"user_id": "1"},
@@ -55,6 +56,7 @@ GOOD = {
     "recall_hot": LISTED | {"group_key": "-1"},
     "recall_i2i": LISTED | {"trigger_item_id": "a"},
     "recall_u2i": LISTED | {"user_id": "a"},
+    "recall_vectors": {"side": "user", "id": "1", "vector": [0.5, -1.0]},
     "recommendations": LISTED | {"user_id": "a", "sources": SOURCES, "scored_by": "recall"},
     "suspicious_users": {"user_id": "1", "reason": "burst", "figure": 12.0},
     "user_features": {"user_id": "1", "user__history_days": 1.0},
@@ -68,6 +70,7 @@ BAD = {
     "candidates": RANKS
     | {"score_is_positive_and_finite": [{"score": 0.0}, {"score": NAN}], "says_where_from": [{"sources": []}]},
     "diagnostics": {"known_area": [{"area": "tail"}], "shares_are_shares": [{"value": 1.5}]},
+    "fusion_weights": {"weight_is_a_share": [{"weight": -0.5}], "origin_is_known": [{"origin": "guessed"}]},
     "input_behavior": {
         "events_are_of_the_day": [{"is_of_the_day": False}],
         "events_are_declared": [{"event": "share"}],
@@ -99,6 +102,11 @@ BAD = {
     "recall_hot": SCORES,
     "recall_i2i": SCORES | {"no_self_pairs": [{"item_id": "a"}]},
     "recall_u2i": SCORES,
+    "recall_vectors": {
+        "known_side": [{"side": "query"}],
+        "has_dimensions": [{"vector": []}],
+        "numbers_are_finite": [{"vector": [0.5, INFINITE]}, {"vector": [NAN, 0.5]}, {"vector": [None]}],
+    },
     "recommendations": RANKS | {"says_where_from": [{"sources": []}]},
     "suspicious_users": {"known_reason": [{"reason": "odd"}], "figure_is_positive": [{"figure": -1.0}]},
     "user_features": {"history_is_counted": [{"user__history_days": 0.0}]},

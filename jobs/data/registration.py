@@ -100,6 +100,9 @@ def solution_fields(raw: dict, file: Path, defaults: dict) -> dict[str, Any]:
         features.pop(key, None)
     features.get("preference", {}).pop("event", None)
     general.get("ranking", {}).pop("target", None)
+    general["recalls"] = [
+        _without_fields(line) for line in general.get("recalls", []) if _is_possible(line, registration)
+    ]
     said = {
         "scenario": registration.name,
         "timezone": registration.timezone,
@@ -108,6 +111,19 @@ def solution_fields(raw: dict, file: Path, defaults: dict) -> dict[str, Any]:
         "target": registration.target,
     }
     return _merged(general, registration.solution) | said
+
+
+def _is_possible(line: dict, registration: Registration) -> bool:
+    """Some recalls need a user table with categorical columns, or both tables; a registration may lack them."""
+    users, items = registration.files.user, registration.files.item
+    if line["job"] == "grouped_hot":
+        return users is not None and bool(users.attributes("categorical"))
+    return line["job"] != "cold_start" or users is not None or items is not None
+
+
+def _without_fields(line: dict) -> dict:
+    """A recall line without what names columns of another user table: its own default fits any."""
+    return {key: value for key, value in line.items() if key not in ("groups", "buckets")}
 
 
 def _merged(below: dict, above: dict) -> dict:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 
+from jobs.evaluate import cli as evaluate_cli
 from jobs.flow import cli as flow_cli
 from jobs.lib import quality_cli
 from jobs.lib.days import check_ds, day_range
@@ -171,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "diagnose", _diagnose, "Measure what a day's data look like, and say what to do about it.", "days", "solution"
     )
+    evaluate_cli.add_to(command("evaluate", evaluate_cli.run, "Judge recalls on events held out, beside popularity."))
     cleaning = command("clean-up", _clean_up, "Remove what is older than `retention:` says, as of a day.", "solution")
     cleaning.add_argument("--ds", help="the day that ages are counted from, yyyymmdd")
     command("validate", _validate, "Check a solution file.", "solution")

@@ -19,7 +19,7 @@ from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
 from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.solution_params import Cadence, Features, Name, Publish, Ranking, RecallParams
+from jobs.lib.solution_params import Cadence, Features, Fusion, Name, Publish, Ranking, RecallParams
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
 
@@ -61,6 +61,7 @@ class Solution(Strict):
     event_weights: dict[str, float] = {"click": 1.0, "praise": 2.0, "purchase": 3.0}
     features: Features = Features()
     recalls: list[SerializeAsAny[RecallParams]]
+    fusion: Fusion = Fusion()
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
     cadence: Cadence = Cadence()
@@ -105,7 +106,13 @@ class Solution(Strict):
                 fitting = sorted(name for name, contract in seen.items() if kind in (None, contract))
                 what = f"an earlier recall line{f' that makes a {kind}' if kind else ''}"
                 _refuse_unknown(f"{where}.source", [recall.source], fitting, what)
+            if problem := recall.problem_in(self):
+                raise ValueError(f"{where}.{problem}")
             seen[recall.name] = recall.module.CONTRACT
+            if recall.quota and not recall.is_personal:
+                raise ValueError(f"{where}.quota: only a recall that lists items for single users can have one")
+        if (kept := sum(recall.quota for recall in self.recalls)) > self.publish.candidates:
+            raise ValueError(f"recalls: the quotas add up to {kept}, publish.candidates is {self.publish.candidates}")
         if self.publish.fallback is not None:
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
@@ -140,6 +147,9 @@ class Solution(Strict):
             Node(recall.name, recall.job, "recall", (recall.source or "actions_daily",), recall)
             for recall in self.recalls
         )
+        recalled = tuple(recall.name for recall in recalls)
+        is_learned = self.fusion.method == "learned"
+        weights = (Node("fusion_weights", "fusion_weights", "ranking", ("actions_daily",)),) if is_learned else ()
         return (
             Node("input_checks", "input_checks", "features", history=True),
             Node("actions_daily", "actions_daily", "features", ("input_checks",), history=True),
@@ -149,7 +159,8 @@ class Solution(Strict):
             Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features"), history=True),
             Node("suspicious_users", "suspicious_users", "ranking", ("input_checks",), history=True),
             Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
-            Node("candidates", "candidates", "ranking", tuple(recall.name for recall in recalls)),
+            *weights,
+            Node("candidates", "candidates", "ranking", (*recalled, *(node.name for node in weights))),
             Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
             Node("diagnostics", "diagnostics", "diagnostics", ("suspicious_users", "rank_model", "candidates")),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from jobs.lib.yaml_model import Strict
+
+if TYPE_CHECKING:
+    from jobs.lib.solution import Solution
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -34,11 +37,22 @@ class RecallParams(Strict):
     name: Name
     job: Name
     source: Name | None = None
+    fusion_weight: float = Field(1.0, ge=0, le=1_000)  # in the candidates: what the best item of a list counts
+    quota: int = Field(0, ge=0, le=10_000)  # of a user's candidates, kept for this personal recall's best
 
     @property
     def events_named(self) -> list[str]:
         """Events that the line refers to; each must be declared."""
         return []
+
+    def problem_in(self, solution: Solution) -> str | None:
+        """What keeps the line from working in a solution, in words, or None."""
+        return None
+
+    @property
+    def is_personal(self) -> bool:
+        """Does it list items for single users, or for groups of them?"""
+        return self.module.CONTRACT == "recall_u2i" or hasattr(self.module, "for_users")
 
     @property
     def module(self) -> Any:
@@ -66,6 +80,12 @@ class Ranking(Strict):
         if self.validation_days + self.test_days >= self.training_days:
             raise ValueError("validation_days + test_days must be below training_days")
         return self
+
+
+class Fusion(Strict):
+    """How recalls are blended into candidates: by the `fusion_weight` of each line, or by weights learned every day."""
+
+    method: Literal["fixed", "learned"] = "fixed"
 
 
 class Cadence(Strict):

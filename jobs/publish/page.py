@@ -42,6 +42,19 @@ svg .soft { fill: var(--soft); } svg .bar { fill: var(--bar); } svg .other { fil
 """
 
 
+def page(title: str, lead: str, parts: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """A whole page: its heading, a sentence below it, notes, and parts (empty ones are left out)."""
+    said = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main><h1>{escape(title)}</h1>"
+        f'<p class="soft">{escape(lead)}</p>{said}\n'
+        + "\n".join(part for part in parts if part)
+        + "\n</main></body></html>\n"
+    )
+
+
 def section(title: str, lead: str, *parts: str) -> str:
     """A card with a heading and one sentence that says how to read it."""
     return f'<section><h2>{escape(title)}</h2><p class="soft">{escape(lead)}</p>{"".join(parts)}</section>'

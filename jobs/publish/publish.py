@@ -97,7 +97,7 @@ def _recall_forms(node: Node) -> tuple[list[str], dict[str, Form]]:
     contract = importlib.import_module(node.module).CONTRACT
     long_form = {f"recall/{node.name}": Rows()}
     if contract not in _PAIREC:
-        return ["key"], long_form
+        return [column for column in load_contract(contract).grain if column != "ds"], long_form
     key, columns = _PAIREC[contract]
     recall = None if contract == "recall_i2i" else node.name
     return [key, "rank", "item_id"], {**long_form, f"recall/{node.name}/pairec": Pairec(key, columns, recall)}

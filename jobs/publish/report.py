@@ -12,7 +12,7 @@ from html import escape
 
 from jobs.diagnostics.figure import Figures as DataFigures
 from jobs.publish.data_section import data_section
-from jobs.publish.page import STYLE, bars, section, table, tile
+from jobs.publish.page import bars, page, section, table, tile
 
 Measures = dict[tuple[str, str, int], tuple[float | None, int]]
 
@@ -78,17 +78,9 @@ def report(figures: Figures) -> str:
     """The page as text."""
     day = f"{figures.ds[:4]}-{figures.ds[4:6]}-{figures.ds[6:]}"
     title = f"{figures.scenario}: lists of {day}"
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in figures.notes)
     parts = [_tiles(figures), _funnel(figures), _data(figures), _lists(figures), _ranking(figures), _sources(figures)]
     parts += [_model(figures), _samples(figures), _tables(figures)]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main><h1>{escape(title)}</h1>"
-        f'<p class="soft">Built from everything up to and including this day.</p>{notes}\n'
-        + "\n".join(part for part in parts if part)
-        + "\n</main></body></html>\n"
-    )
+    return page(title, "Built from everything up to and including this day.", parts, figures.notes)
 
 
 def _tiles(f: Figures) -> str:

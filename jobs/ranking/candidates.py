@@ -1,22 +1,28 @@
-"""Candidates: every personal recall and the hot lists, merged into one list per active user.
+"""Candidates: every recall, merged into one list per active user.
 
 Grain: one row per (ds, user_id, item_id). Active: any event, an impression too, within publish.active_days. Merged by
-reciprocal rank fusion (jobs/recall/fusion.py): score = sum over the recalls that list the item of 1 / (60 + rank), the
-rank being the item's place in that recall's own list. Ties go to the lower item id.
+jobs/recall/fusion.py: score = sum over the recalls that list the item of weight * score / the user's best score there.
+Weights are those of the recall lines, or the day's `fusion_weights` with `fusion: {method: learned}`; a line's `quota`
+keeps a place for so many of its items. Ties go to the lower item id; every source keeps its own score and rank.
 
 Left out: items not on offer and, with publish.exclude_seen, items acted on within publish.seen_days (being shown an
-item is not acting on it). Each user takes from the hot lists only as many items as could still enter the list.
+item is not acting on it). Each user takes from the hot lists only as many items as could still enter the list. Lists
+that stay short are filled up with what else is on offer, newest first (source `catalog`), so a user has fewer than
+publish.candidates only when nothing more is on offer that they have not acted on; how many those are is logged.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
+from jobs.lib import partitions
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
-from jobs.lib.tables import write_days
+from jobs.lib.tables import read_days, write_days
 from jobs.recall import inputs
 from jobs.recall.pairec import EVERYONE
 
@@ -26,14 +32,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+log = logging.getLogger("recflow")
+
 CONTRACT = "candidates"
-SETTINGS = ("publish",)
+SETTINGS = ("publish", "recalls", "fusion")
 COLUMNS = (
     "user_id string, item_id string, score double, rank int, sources array<struct<recall:string,score:double,rank:int>>"
 )
 ROWS = "user_id string, item_id string, recall int, score double, rank int"
 PIECE = 300_000  # rows that a task merges at a time
 CELLS = 4_000_000  # candidates that a task makes at a time: users without recalls bring few rows and take a full list
+CATALOG = "catalog"  # the source of what fills a list up
 
 
 def candidates(
@@ -43,15 +52,27 @@ def candidates(
     seen: DataFrame | None,
     offered: DataFrame | None,
     limit: int,
+    weights: Mapping[str, float] | None = None,
+    quotas: Mapping[str, int] | None = None,
+    tail: Sequence[str] = (),
 ) -> DataFrame:
     """(user_id, item_id, score, rank, sources), at most `limit` rows a user; sources are sorted by recall name.
 
     personal and hot: recall_u2i and recall_hot tables by recall name; active: (user_id); seen: (user_id, item_id) to
-    leave out; offered: (item_id) on offer, None for any. Duplicates in active and seen are welcome.
+    leave out; offered: (item_id) on offer, None for any. Duplicates in active and seen are welcome. weights (default 1)
+    and quotas (default 0) by recall name; tail: items on offer that fill lists up, best first.
     """
-    from jobs.recall.fusion import ACTIVE, SEEN, hot_list
+    import numpy as np
 
-    recalls = sorted([*personal, *hot])
+    from jobs.recall.fusion import ACTIVE, SEEN, Blend, hot_list
+
+    recalls = sorted([*personal, *hot, CATALOG])
+    blend = Blend(
+        recalls,
+        np.array([(weights or {}).get(name, 1.0) for name in recalls]),
+        np.array([(quotas or {}).get(name, 0) for name in recalls]),
+        limit,
+    )
     session = active.sparkSession
 
     def listed(tables: dict[str, DataFrame], key: str) -> DataFrame:
@@ -67,14 +88,15 @@ def candidates(
     for_everyone = listed(
         {name: table.where(F.col("group_key") == EVERYONE) for name, table in hot.items()}, "group_key"
     )
-    shared = session.sparkContext.broadcast(hot_list(for_everyone.toArrow()))
+    everyones = hot_list(for_everyone.toArrow(), blend.weights, tail, recalls.index(CATALOG))
+    shared = session.sparkContext.broadcast(everyones)
     rows = listed(personal, "user_id").unionByName(
         _marked(active.select("user_id", F.lit("").alias("item_id")), ACTIVE)
     )
     if seen is not None:
         rows = rows.unionByName(_marked(seen.select("user_id", "item_id"), SEEN))
     by_user = rows.repartition("user_id").sortWithinPartitions("user_id")
-    return by_user.mapInArrow(partial(_merged, shared, recalls, limit), COLUMNS)
+    return by_user.mapInArrow(partial(_merged, shared, blend), COLUMNS)
 
 
 def _marked(rows: DataFrame, mark: int) -> DataFrame:
@@ -83,37 +105,101 @@ def _marked(rows: DataFrame, mark: int) -> DataFrame:
     return marked.withColumn("score", F.lit(0.0)).withColumn("rank", F.lit(0))
 
 
-def _merged(shared, recalls: list[str], limit: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _merged(shared, blend, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     from jobs.recall.fusion import few_users, fused, whole_users
 
     for rows in whole_users(batches, PIECE):
-        for piece in few_users(rows, max(1, CELLS // limit)):
-            yield fused(piece, shared.value, recalls, limit)
+        for piece in few_users(rows, max(1, CELLS // blend.limit)):
+            yield fused(piece, shared.value, blend)
+
+
+def personal_lists(at: inputs.Day) -> dict[str, DataFrame]:
+    """What each recall lists for single users, by the name of its line; lists of groups as those of their users."""
+    found = {}
+    for line in at.solution.recalls:
+        if inputs.contract_of(line) == "recall_u2i":
+            found[line.name] = at.made(line.name)
+        elif hasattr(line.module, "for_users"):
+            found[line.name] = line.module.for_users(at, line)
+    return found
+
+
+def hot_lists(at: inputs.Day) -> dict[str, DataFrame]:
+    """The lists that are the same for everyone, by the name of their line."""
+    lines = [line for line in at.solution.recalls if inputs.contract_of(line) == "recall_hot"]
+    return {line.name: at.made(line.name) for line in lines if not hasattr(line.module, "for_users")}
+
+
+def candidates_at(at: inputs.Day, weights: Mapping[str, float]) -> DataFrame:
+    """The candidates of a day from its recalls."""
+    publish = at.solution.publish
+    seen = at.acted(publish.seen_days) if publish.exclude_seen else None
+    return candidates(
+        personal_lists(at),
+        hot_lists(at),
+        at.actions(publish.active_days).select("user_id"),
+        seen,
+        at.offered(),
+        publish.candidates,
+        weights,
+        {line.name: line.quota for line in at.solution.recalls},
+        _tail(at, seen, publish.candidates),
+    )
+
+
+def _tail(at: inputs.Day, seen: DataFrame | None, limit: int) -> list[str]:
+    """The items on offer, newest first; as many as a user who has acted on some of them can need.
+
+    Where nobody says what is on offer: what had any event in the active days, the latest first.
+    """
+    from jobs.recall.fusion import LISTED
+
+    if at.offered() is not None:
+        items = at.items().select("item_id", F.col("listing_time").alias("time"))
+    else:
+        actions = at.actions(at.solution.publish.active_days)
+        items = actions.groupBy("item_id").agg(F.max("last_time").alias("time"))
+    most = seen.distinct().groupBy("user_id").count().agg(F.max("count")).first()[0] if seen is not None else 0
+    newest = items.orderBy(F.desc_nulls_last("time"), "item_id").limit(min(limit + (most or 0), LISTED - 1))
+    return [row.item_id for row in newest.select("item_id").collect()]
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     publish = solution.publish
-    recalls = [r.name for r in solution.recalls if inputs.contract_of(r) in ("recall_u2i", "recall_hot")]
-    return inputs.reads_of(solution, ds, max(publish.active_days, publish.seen_days), *recalls)
+    kinds = ("recall_u2i", "recall_hot")
+    made_from = [recall.name for recall in solution.recalls if inputs.contract_of(recall) in kinds]
+    if solution.fusion.method == "learned":
+        made_from.append("fusion_weights")
+    days = max(publish.active_days, publish.seen_days)
+    has_groups = any(hasattr(recall.module, "for_users") for recall in solution.recalls)
+    return inputs.reads_of(solution, ds, days, *made_from, users=has_groups)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
-    merged = inputs.for_each_day(days, lambda ds: merged_at(inputs.Day(solution, ds)))
-    write_days(merged, solution.table(node.name), days, CONTRACT)
+    table = solution.table(node.name)
+    merged = inputs.for_each_day(days, lambda ds: candidates_at(inputs.Day(solution, ds), weights_of(solution, ds)))
+    write_days(merged, table, days, CONTRACT)
+    for ds in days:
+        for length, users in short_lists(solution, ds):
+            log.info(
+                "%s ds=%s: %s users have fewer than %s candidates (the shortest list: %s): they have acted on all else "
+                "that is on offer",
+                *(table, ds, f"{users:,}", f"{solution.publish.candidates:,}", f"{length:,}"),
+            )
 
 
-def merged_at(at: inputs.Day) -> DataFrame:
-    """The candidates of a day from its recalls."""
-    publish = at.solution.publish
+def weights_of(solution: Solution, ds: str) -> dict[str, float]:
+    """What each recall counts: as learned by ds, else as the recall lines say."""
+    said = {line.name: line.fusion_weight for line in solution.recalls}
+    if solution.fusion.method != "learned":
+        return said
+    rows = partitions.read_arrow(solution.table("fusion_weights"), ds, ["recall", "weight"]).to_pylist()
+    return said | {row["recall"]: row["weight"] for row in rows}
 
-    def of_kind(kind: str) -> dict[str, DataFrame]:
-        return {line.name: at.made(line.name) for line in at.solution.recalls if inputs.contract_of(line) == kind}
 
-    return candidates(
-        of_kind("recall_u2i"),
-        of_kind("recall_hot"),
-        at.actions(publish.active_days).select("user_id"),
-        at.acted(publish.seen_days) if publish.exclude_seen else None,
-        at.offered(),
-        publish.candidates,
-    )
+def short_lists(solution: Solution, ds: str) -> list[tuple[int, int]]:
+    """[(length of the shortest list, users with fewer than publish.candidates)], empty when everybody has enough."""
+    lengths = read_days(solution.table("candidates"), [ds]).groupBy("user_id").agg(F.max("rank").alias("length"))
+    short = lengths.where(F.col("length") < solution.publish.candidates)
+    row = short.agg(F.min("length").alias("shortest"), F.count(F.lit(1)).alias("users")).first()
+    return [(row.shortest, row.users)] if row.users else []

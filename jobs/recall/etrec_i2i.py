@@ -6,6 +6,7 @@ alpha, weight) and the PAI-Rec tutorial (30 training days). With Ui the users of
 - jaccard |Ui n Uj| / |Ui u Uj|;  cosine |Ui n Uj| / sqrt(|Ui| |Uj|)
 - asymcosine (|Ui n Uj| / (|Ui|^alpha |Uj|^(1 - alpha)))^weight, i the trigger: not symmetric unless alpha is 0.5
 - wbcosine: sum over common users of 1 / ln(1 + |Iu|), over sqrt(|Ui| |Uj|). PAI does not publish it; this one is ours.
+  `damping: p` counts a user |Iu|^-p instead: with 0.75, heavy users say less, which was better on all data tried.
 
 An act is any event with a weight above 0 (or the `event` that the line names), counted once per user and item. Users
 with fewer than min_user_behavior or more than max_user_behavior items are left out of every figure, and logged.
@@ -25,7 +26,7 @@ groups of users where they are many (`histories.py`), and about 100 MB for a blo
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +63,7 @@ class Params(RecallParams):
     heavy_users: Literal["drop", "sample"] = "drop"
     max_users_per_item: int | None = Field(None, ge=1)
     seed: int = Field(7, ge=0, lt=2**63)
+    damping: Literal["log"] | Annotated[float, Field(ge=0, le=2)] = "log"  # wbcosine only
     alpha: float = Field(0.5, ge=0, le=1)
     weight: float = Field(1.0, gt=0, allow_inf_nan=False)
     event: str | None = None  # default: every event with a weight above 0
@@ -70,6 +72,8 @@ class Params(RecallParams):
     def _makes_sense(self) -> Params:
         if self.min_user_behavior > self.max_user_behavior:
             raise ValueError(f"min_user_behavior {self.min_user_behavior} is above max_user_behavior")
+        if self.damping != "log" and self.similarity != "wbcosine":
+            raise ValueError(f"damping goes with similarity wbcosine, not {self.similarity}")
         if self.value != "none" and self.similarity not in ("cosine", "asymcosine"):
             raise ValueError(f"value: {self.value} goes with similarity cosine or asymcosine, not {self.similarity}")
         return self
@@ -132,7 +136,9 @@ def _indexed(found: Histories, catalog: Catalog, params: Params) -> Iterator[tup
         if params.value != "none":
             factors = group.values[origin]
         elif params.similarity == "wbcosine":
-            factors = np.rint(SCALE / np.log1p(np.maximum(group.sizes, 1))).astype(np.int64)[users]
+            sizes = np.maximum(group.sizes, 1)
+            lessened = np.log1p(sizes) if params.damping == "log" else sizes**params.damping
+            factors = np.rint(SCALE / lessened).astype(np.int64)[users]
         else:
             factors = np.ones(len(users), np.int64)
         yield item_ends, users, factors, group.codes, group.ends, group.values

@@ -1,13 +1,14 @@
-"""The score formula of hot: one arithmetic expression, checked without Spark and written out as Spark SQL.
+"""The score formulas of the hot recalls: one arithmetic expression, checked without Spark and written out as Spark SQL.
 
-Allowed are numbers, + - * /, unary minus, parentheses, the functions of FUNCTIONS, and these names (all DOUBLE):
+Allowed are numbers, + - * /, unary minus, parentheses, the functions of FUNCTIONS, and names (all DOUBLE). Which names,
+each recall says in a `Names`: its own plain ones, and in every window that it looks at
 
-- `target_uv`, `target_cnt`: distinct users and number of the recall's `event` in the window;
+- `target_uv`, `target_cnt`: distinct users and number of the recall's `event`;
 - `<event>_uv`, `<event>_cnt`: the same of any declared event (`click_uv`, `purchase_cnt`);
-- `expr`: impressions in the window, whatever the impression event is called; 0 where none are recorded;
-- `item_publish_days`, `adj_factor`, `fresh_decay_denom`.
+- `expr`: impressions, whatever the impression event is called; 0 where none are recorded.
 
-Anything else is refused by name and position, so a formula can neither read other columns nor run code.
+The names of the window before begin with `before_` (`before_target_uv`, `before_expr`). Anything else is refused by
+name and position, so a formula can neither read other columns nor run code.
 """
 
 from __future__ import annotations
@@ -15,32 +16,69 @@ from __future__ import annotations
 import ast
 import math
 import re
+from dataclasses import dataclass
+from typing import NamedTuple
 
 FUNCTIONS = {"exp": 1, "ln": 1, "log1p": 1, "sqrt": 1, "pow": 2, "abs": 1, "least": None, "greatest": None}
-NAMES = ("target_uv", "target_cnt", "expr", "item_publish_days", "adj_factor", "fresh_decay_denom")
+BEFORE = "before_"
+TARGET = "target"
 MAX_LENGTH = 500
 MAX_DEPTH = 30
 
-_EVENT_NAME = re.compile(r"([a-z][a-z0-9_]*)_(uv|cnt)")
+_FIGURE = re.compile(r"([a-z][a-z0-9_]*)_(uv|cnt)")
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
-def check_formula(text: str) -> str:
+class Aggregate(NamedTuple):
+    """What a name like `before_click_uv` stands for."""
+
+    window: str  # "", or BEFORE
+    event: str | None  # TARGET: the recall's own; None: the impression
+    stat: str  # uv: distinct users; cnt: number
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names that a recall's formula may use: `plain` ones, and the aggregates of `windows`."""
+
+    plain: tuple[str, ...]
+    windows: tuple[str, ...] = ("",)
+
+    def aggregate(self, name: str) -> Aggregate | None:
+        """What a name stands for, or None when it is no aggregate of these windows."""
+        window = BEFORE if BEFORE in self.windows and name.startswith(BEFORE) else ""
+        figure = name.removeprefix(window)
+        if figure == "expr":
+            return Aggregate(window, None, "cnt")
+        found = _FIGURE.fullmatch(figure)
+        return Aggregate(window, *found.groups()) if found else None
+
+    def __str__(self) -> str:
+        figures = ("target_uv", "target_cnt", "expr", "<event>_uv", "<event>_cnt")
+        return ", ".join([*(window + figure for window in self.windows for figure in figures), *self.plain])
+
+
+def check_formula(text: str, names: Names) -> str:
     """The formula on one line. Raises ValueError naming what is not allowed, and its column (from 1)."""
     formula = " ".join(text.split())
-    to_sql(formula)
+    to_sql(formula, names)
     return formula
 
 
-def to_sql(formula: str) -> str:
+def to_sql(formula: str, names: Names) -> str:
     """The formula as Spark SQL over DOUBLE columns: a division by zero gives NULL instead of stopping the job."""
-    return _sql(_parsed(formula), 0)
+    return _sql(_parsed(formula), names, 0)
 
 
-def event_aggregates(formula: str) -> dict[str, str]:
-    """Names like `click_uv` in the formula, each with its event; `target_uv` and `target_cnt` are not among them."""
-    names = {node.id for node in ast.walk(_parsed(formula)) if isinstance(node, ast.Name)} - {*NAMES, *FUNCTIONS}
-    return {name: _EVENT_NAME.fullmatch(name)[1] for name in sorted(names)}
+def aggregates(formula: str, names: Names) -> dict[str, Aggregate]:
+    """The aggregates that the formula names."""
+    used = {node.id for node in ast.walk(_parsed(formula)) if isinstance(node, ast.Name)} - {*names.plain, *FUNCTIONS}
+    return {name: names.aggregate(name) for name in sorted(used)}
+
+
+def events_of(formula: str, names: Names) -> set[str]:
+    """The events that the formula names itself."""
+    return {aggregate.event for aggregate in aggregates(formula, names).values()} - {None, TARGET}
 
 
 def _parsed(formula: str) -> ast.expr:
@@ -54,36 +92,36 @@ def _parsed(formula: str) -> ast.expr:
         raise ValueError("not an expression") from None
 
 
-def _sql(node: ast.expr, depth: int) -> str:
+def _sql(node: ast.expr, names: Names, depth: int) -> str:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels {_at(node)}")
     match node:
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
-            a, b, sign = _sql(left, depth + 1), _sql(right, depth + 1), _OPERATORS[type(operator)]
+            a, b, sign = _sql(left, names, depth + 1), _sql(right, names, depth + 1), _OPERATORS[type(operator)]
             return f"try_divide({a}, {b})" if sign == "/" else f"({a} {sign} {b})"
         case ast.UnaryOp(ast.USub(), operand):
-            return f"(- {_sql(operand, depth + 1)})"
+            return f"(- {_sql(operand, names, depth + 1)})"
         case ast.Constant(value) if type(value) in (int, float):
             return _number(value, node)
         case ast.Name(name):
-            if name in NAMES or _EVENT_NAME.fullmatch(name):
+            if name in names.plain or names.aggregate(name):
                 return f"`{name}`"
-            raise ValueError(f"unknown name {name!r} {_at(node)}; allowed: {', '.join(NAMES)}, <event>_uv, <event>_cnt")
+            raise ValueError(f"unknown name {name!r} {_at(node)}; allowed: {names}")
         case ast.Call(ast.Name(name), arguments, keywords):
-            return _call(name, arguments, keywords, node, depth)
+            return _call(name, arguments, keywords, node, names, depth)
     shown = f"{ast.unparse(node)[:60]!r} {_at(node)}"
-    raise ValueError(
-        f"{shown} is not allowed; allowed: + - * /, numbers, {', '.join(NAMES)}, and {', '.join(FUNCTIONS)}"
-    )
+    raise ValueError(f"{shown} is not allowed; allowed: + - * /, numbers, {names}, and {', '.join(FUNCTIONS)}")
 
 
-def _call(name: str, arguments: list[ast.expr], keywords: list[ast.keyword], node: ast.expr, depth: int) -> str:
+def _call(
+    name: str, arguments: list[ast.expr], keywords: list[ast.keyword], node: ast.expr, names: Names, depth: int
+) -> str:
     if name not in FUNCTIONS:
         raise ValueError(f"unknown function {name!r} {_at(node)}; allowed: {', '.join(FUNCTIONS)}")
     wanted = FUNCTIONS[name]
     if keywords or (len(arguments) != wanted if wanted else len(arguments) < 2):
         raise ValueError(f"{name} {_at(node)} takes {wanted or 'two or more'} argument{'' if wanted == 1 else 's'}")
-    return f"{name}({', '.join(_sql(argument, depth + 1) for argument in arguments)})"
+    return f"{name}({', '.join(_sql(argument, names, depth + 1) for argument in arguments)})"
 
 
 def _number(value: float, node: ast.expr) -> str:

@@ -1,8 +1,9 @@
-"""Reciprocal rank fusion of ranked lists, some thousand users at a time.
+"""Fusion of ranked lists, some thousand users at a time.
 
-Source: Cormack, Clarke and Buettcher 2009: score = sum over the lists that hold an item of 1 / (60 + rank). It needs
-no scale common to the lists. Points are whole 1e-9 units, so sums are exact. Recalls are coded by the order of their
-names.
+score = sum over the lists that hold an item of weight * score in that list / the best score in it (CombSUM, Fox and
+Shaw 1994, with a weight for each recall): lists need no common scale, and how far an item falls behind the best of its
+list is kept, which ranks alone would lose. Being listed at all adds 1e-5, so what no recall lists comes last. Points
+are whole 1e-9 units, so sums are exact. Recalls are coded by the order of their names.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ import pyarrow.compute as pc
 
 from jobs.recall.sparse import coded, place, sorted_ids
 
-K = 60
 SCALE = 1_000_000_000
+LISTED = 10_000  # points for being listed at all
 SEEN, ACTIVE = -1, -2  # `recall` of a row that says: this user acted on the item; this user gets a list
 
 
 @dataclass(frozen=True)
 class HotList:
-    """The lists that are the same for everyone, merged, best first. Item k has the entries ends[k]:ends[k + 1]."""
+    """The lists that are the same for everyone, merged, best first. Item k has the entries ends[k]:ends[k + 1].
+
+    From item number `tail` on it is what fills a list up: it says nothing for an item that some recall lists.
+    """
 
     items: pa.Array
+    tail: int
     points: np.ndarray
     ends: np.ndarray
     recall: np.ndarray
@@ -33,27 +38,57 @@ class HotList:
     rank: np.ndarray
 
 
-def points_of(rank: np.ndarray) -> np.ndarray:
-    return np.rint(SCALE / (K + rank.astype(np.float64))).astype(np.int64)
+@dataclass(frozen=True)
+class Blend:
+    """How recalls are blended; everything is by recall code.
+
+    weights: what the best item of a list counts. quotas: how many of a user's best items of a personal recall have a
+    place among the `limit` candidates whatever their score.
+    """
+
+    recalls: list[str]
+    weights: np.ndarray
+    quotas: np.ndarray
+    limit: int
 
 
-def hot_list(listed: pa.Table) -> HotList:
-    """The merged list of (item_id, recall code, score, rank) rows; ties go to the lower id."""
+def relative(score: np.ndarray, which: np.ndarray, lists: int) -> np.ndarray:
+    """Each score over the best one of its list (0..1). which: the number of the list that a score stands in."""
+    best = np.zeros(lists)
+    np.maximum.at(best, which, score)
+    return np.clip(np.divide(score, best[which], out=np.zeros(len(score)), where=best[which] > 0), 0, 1)
+
+
+def points_of(relative_score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return LISTED + np.rint(SCALE * weight * relative_score).astype(np.int64)
+
+
+def hot_list(listed: pa.Table, weights: np.ndarray, tail: list[str] = (), filler: int = 0) -> HotList:
+    """The merged list of (item_id, recall code, score, rank) rows; ties go to the lower id.
+
+    tail: items that fill a list up, in their order, as of recall `filler`, fewer than LISTED; the listed ones are left
+    out of it.
+    """
     rows, codes = coded(listed.to_batches(), ["item_id"]) if listed.num_rows else (listed, {})
     items, item = codes.get("item_id", (pa.array([], pa.string()), np.empty(0, np.int32)))
     recall, score, rank = (rows.column(name).to_numpy() for name in ("recall", "score", "rank"))
     points = np.zeros(len(items), np.int64)
-    np.add.at(points, item, points_of(rank))
+    np.add.at(points, item, points_of(relative(score, recall, len(weights)), weights[recall]))
     best_first = np.lexsort((np.arange(len(items)), -points))
     position = np.argsort(best_first)
     order = np.lexsort((recall, position[item]))
+    is_listed = set(items.to_pylist())
+    more = [item for item in tail if item not in is_listed]
+    places = np.arange(len(more))
+    lengths = np.concatenate([np.bincount(position[item], minlength=len(items)), np.ones(len(more), np.int64)])
     return HotList(
-        items=items.take(pa.array(best_first)),
-        points=points[best_first],
-        ends=np.concatenate([[0], np.cumsum(np.bincount(position[item], minlength=len(items)))]).astype(np.int64),
-        recall=recall[order],
-        score=score[order],
-        rank=rank[order],
+        items=pa.concat_arrays([items.take(pa.array(best_first)), pa.array(more, pa.string())]),
+        tail=len(items),
+        points=np.concatenate([points[best_first], LISTED - 1 - places]).astype(np.int64),
+        ends=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        recall=np.concatenate([recall[order], np.full(len(more), filler)]).astype(np.int32),
+        score=np.concatenate([score[order], np.zeros(len(more))]),
+        rank=np.concatenate([rank[order], places + 1]).astype(np.int32),
     )
 
 
@@ -81,12 +116,13 @@ def few_users(rows: pa.Table, at_most: int) -> Iterator[pa.Table]:
         yield rows.slice(start, end - start)
 
 
-def fused(rows: pa.Table, hot: HotList, recalls: list[str], limit: int) -> pa.RecordBatch:
+def fused(rows: pa.Table, hot: HotList, blend: Blend) -> pa.RecordBatch:
     """(user_id, item_id, score, rank, sources) of the users of some (user_id, item_id, recall, score, rank) rows.
 
     Only active users get a list, and no seen item is in it. A user takes from the hot list at most `limit` items that
     they have neither seen nor been recalled: what is further down could not enter the list.
     """
+    limit = blend.limit
     _, codes = coded(rows.to_batches(), ["user_id", "item_id"])
     (users, user), (ids, item) = codes["user_id"], codes["item_id"]
     recall, score, rank = (rows.column(name).to_numpy(zero_copy_only=False) for name in ("recall", "score", "rank"))
@@ -101,11 +137,17 @@ def fused(rows: pa.Table, hot: HotList, recalls: list[str], limit: int) -> pa.Re
     cell = user.astype(np.int64) * len(items) + item
     seen = np.unique(cell[(recall == SEEN) & is_active[user]])
     mine = np.flatnonzero((recall >= 0) & is_active[user])
-    mine = mine[~np.isin(cell[mine], seen)]
+    list_of = user[mine].astype(np.int64) * len(blend.recalls) + recall[mine]
+    points = points_of(relative(score[mine], list_of, len(users) * len(blend.recalls)), blend.weights[recall[mine]])
+    is_new = ~np.isin(cell[mine], seen)
+    mine, list_of, points = mine[is_new], list_of[is_new], points[is_new]
     own, which = np.unique(cell[mine], return_inverse=True)
     own_points = np.zeros(len(own), np.int64)
-    np.add.at(own_points, which, points_of(rank[mine]))
+    np.add.at(own_points, which, points)
+    is_kept_anyway = np.zeros(len(own), bool)
+    is_kept_anyway[which[_within_quota(list_of, rank[mine], blend.quotas[recall[mine]])]] = True
     own_position = position[own % len(items)]
+    own_position = np.where(own_position < hot.tail, own_position, -1)
     own_points[own_position >= 0] += hot.points[own_position[own_position >= 0]]
 
     taken = np.concatenate([own, seen])
@@ -113,15 +155,15 @@ def fused(rows: pa.Table, hot: HotList, recalls: list[str], limit: int) -> pa.Re
     cells = np.concatenate([own, more_user * len(items) + hot_item[more_position]])
     points = np.concatenate([own_points, hot.points[more_position]])
     hot_position = np.concatenate([own_position, more_position])
+    is_kept_anyway = np.concatenate([is_kept_anyway, np.zeros(len(more_user), bool)])
 
-    best_first = np.lexsort((cells, -points, cells // len(items)))
-    owner = cells[best_first] // len(items)
-    starts = np.searchsorted(owner, owner)
-    place_in_list = np.arange(len(owner)) - starts + 1
-    kept = best_first[place_in_list <= limit]
-    place_in_list = place_in_list[place_in_list <= limit].astype(np.int32)
+    owner = cells // len(items)
+    chosen = np.lexsort((cells, -points, ~is_kept_anyway, owner))
+    chosen = chosen[_places(owner[chosen]) <= limit]
+    kept = chosen[np.lexsort((cells[chosen], -points[chosen], owner[chosen]))]
+    place_in_list = _places(owner[kept]).astype(np.int32)
 
-    sources = _sources(kept, which, mine, (recall, score, rank), hot_position, hot, recalls)
+    sources = _sources(kept, which, mine, (recall, score, rank), hot_position, hot, blend.recalls)
     return pa.RecordBatch.from_arrays(
         [
             users.take(pa.array(cells[kept] // len(items))),
@@ -132,6 +174,19 @@ def fused(rows: pa.Table, hot: HotList, recalls: list[str], limit: int) -> pa.Re
         ],
         names=["user_id", "item_id", "score", "rank", "sources"],
     )
+
+
+def _places(owner: np.ndarray) -> np.ndarray:
+    """1-based places within runs of equal owners."""
+    return np.arange(len(owner)) - np.searchsorted(owner, owner) + 1
+
+
+def _within_quota(list_of: np.ndarray, rank: np.ndarray, quota: np.ndarray) -> np.ndarray:
+    """Which rows are among the first `quota` of their list."""
+    order = np.lexsort((rank, list_of))
+    is_within = np.empty(len(order), bool)
+    is_within[order] = _places(list_of[order]) <= quota[order]
+    return is_within
 
 
 def _open_positions(

@@ -74,6 +74,14 @@ def similarities(similar: DataFrame) -> Similarities:
     return Similarities(items, sp.csr_matrix((score, cells), shape=(len(items), len(items))))
 
 
+def balanced(similar: Similarities) -> Similarities:
+    """Each trigger's similarities over their sum; summed in item order, so the bits do not depend on partitions."""
+    similar.scores.sort_indices()
+    totals = np.array([row.sum() for row in np.split(similar.scores.data, similar.scores.indptr[1:-1])])
+    shares = np.divide(1.0, totals, out=np.ones(len(totals)), where=totals > 0)
+    return Similarities(similar.items, sp.diags(shares, format="csr") @ similar.scores)
+
+
 def _packed_row(**columns: pa.Array | np.ndarray) -> pa.RecordBatch:
     """A record batch of one row: ids as a list, numbers as their bytes."""
     arrays = [

@@ -1,7 +1,9 @@
 """Personal recall by way of an item-to-item table: what is similar to the user's triggers.
 
 Grain: one row per (user_id, item_id). Source: the PAI-Rec tutorial,
-score(i) = sum over the user's triggers t of weight(t) * similarity(t, i); attenuation 0.05 and 10 triggers are ours.
+score(i) = sum over the user's triggers t of weight(t) * similarity(t, i); attenuation 0.05 and 10 triggers are ours,
+as are two options: rank_discount (jobs/recall/triggers.py), and balance, which divides each trigger's similarities by
+their sum, so that a trigger does not outweigh others by being similar to much.
 
 Items that the user acted on are left out by default (the solution's publish.seen_days), as are items not on offer.
 Sums run over the triggers by item id, one user at a time, so they have the same bits however users are partitioned.
@@ -40,6 +42,8 @@ class Params(RecallParams):
     trigger_window_days: int = Field(15, ge=1, le=400)
     triggers: int = Field(10, ge=1, le=1000)
     attenuation: float = Field(0.05, ge=0, lt=1)
+    rank_discount: float = Field(0.5, ge=0, le=5)
+    balance: bool = True
     recall_count: int = Field(200, ge=1, le=10_000)
     exclude_seen: bool = True
 
@@ -52,11 +56,12 @@ def u2i(
     triggers: user_id, item_id, weight; similar: a recall_i2i table; seen: (user_id, item_id) to leave out, duplicates
     welcome; offered: (item_id) that may be recalled, None for any.
     """
-    from jobs.recall.sparse import similarities
+    from jobs.recall.sparse import balanced, similarities
 
     on_offer = similar if offered is None else similar.join(offered, on="item_id", how="semi")
     context = similar.sparkSession.sparkContext
-    shared = context.broadcast(similarities(on_offer.select("trigger_item_id", "item_id", "score")))
+    matrix = similarities(on_offer.select("trigger_item_id", "item_id", "score"))
+    shared = context.broadcast(balanced(matrix) if params.balance else matrix)
     rows = triggers.select("user_id", "item_id", "weight")
     if seen is not None:
         with_triggers = triggers.select("user_id").distinct()
@@ -105,7 +110,14 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 def recalled(at: inputs.Day, params: Params) -> DataFrame:
     weights = inputs.action_weights(at.solution)
     return u2i(
-        triggers(at.actions(params.trigger_window_days), at.ds, weights, params.attenuation, params.triggers),
+        triggers(
+            at.actions(params.trigger_window_days),
+            at.ds,
+            weights,
+            params.attenuation,
+            params.triggers,
+            params.rank_discount,
+        ),
         at.made(params.source),
         at.acted(at.solution.publish.seen_days) if params.exclude_seen else None,
         at.offered(),

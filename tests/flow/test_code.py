@@ -35,7 +35,7 @@ def project(tmp_path, monkeypatch):
 def test_words_do_not_count(project):
     before = project(HOT)
     assert project(HOT, "jobs/recall/hot.py", "Hot items of a window", "The hottest items") == before
-    assert project(HOT, "jobs/recall/hot.py", "    counted = _agg", "    # for a reason\n    counted = _agg") == before
+    assert project(HOT, "jobs/recall/hot.py", "    counted = ", "    # for a reason\n    counted = ") == before
 
 
 def test_a_formula_does_count_and_so_does_what_it_is_made_with(project):

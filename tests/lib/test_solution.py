@@ -37,7 +37,7 @@ BAD = [
     (
         ("scenery",),
         1,
-        "scenery: unknown key; allowed: cadence, demo, diagnostics, event_weights, events, features, publish",
+        "scenery: unknown key; allowed: cadence, demo, diagnostics, event_weights, events, features, fusion, publish",
     ),
     (("features", "window"), [3], "features.window: unknown key; allowed: events, preference, smoothing"),
     (("features", "windows"), [3, 0], "features.windows.1: Input should be greater than or equal to 1, not 0"),

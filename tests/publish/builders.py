@@ -25,6 +25,7 @@ TYPES = {
     "int": pa.int32(),
     "bigint": pa.int64(),
     "binary": pa.binary(),
+    "array<double>": pa.list_(pa.float64()),
     "sources": SOURCES,
 }
 FEATURES = [
@@ -124,6 +125,16 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
             "recall_u2i",
             f"user_id string, item_id string, {scored}",
             [("1", "3", 0.2, 2), ("1", "2", 0.5, 1), ("2", "1", 0.25, 1)],
+        ),
+        "home_page_vectors": (
+            "recall_vectors",
+            "side string, id string, vector array<double>",
+            [
+                ("user", "2", [0.5, 1.0]),
+                ("item", "10", [0.0, 0.25]),
+                ("user", "10", [1.5, 2.0]),
+                ("item", "2", [1.0, -1.0]),
+            ],
         ),
         "home_page_rank_model": (
             "rank_model",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.lib.contracts import load_contract
@@ -113,6 +115,19 @@ def test_other_rows_or_another_configuration_are_another_version(bundle, publish
     assert len({address.rsplit("/", 1)[1] for address in (bundle, configured, changed)}) == 3
     assert changed.endswith(latest(published)["version"])
     assert verify(configured) == verify(changed) == []
+
+
+def test_vectors_are_published_as_they_are_by_their_full_key(published):
+    lines = [line.model_dump() for line in solution().recalls] + [{"name": "vectors", "job": "vectors"}]
+    store = open_store(publish(solution(recalls=lines), DS))
+    assert [key for key in store.list() if "/vectors/" in key] == ["recall/vectors/part-00000.parquet"]
+    rows = pq.read_table(pa.BufferReader(store.get("recall/vectors/part-00000.parquet"))).to_pylist()
+    assert [(row["id"], row["side"], row["vector"]) for row in rows] == [
+        ("10", "item", [0.0, 0.25]),
+        ("10", "user", [1.5, 2.0]),
+        ("2", "item", [1.0, -1.0]),
+        ("2", "user", [0.5, 1.0]),
+    ]
 
 
 def test_without_a_model_the_bundle_says_why(published):

@@ -22,30 +22,32 @@ HOTTEST = [("-1", "b", 30.0, 1), ("-1", "c", 20.0, 2), ("-1", "d", 10.0, 3), ("-
 OF_A_GROUP = [("f", "e", 99.0, 1)]
 
 
-def points(*ranks):
-    """The fused score in the units that it is summed in."""
-    return sum(round(1e9 / (60 + rank)) for rank in ranks) / 1e9
+def points(*shares):
+    """The fused score in the units that it is summed in; shares: weight * score / best score of a list."""
+    return sum(10_000 + round(1e9 * share) for share in shares) / 1e9
 
 
-def reference(personal, hot, active, seen, offered, limit) -> list[tuple]:
-    """The definition, user by user: everything that lists an item, then the best of all."""
+def reference(personal, hot, active, seen, offered, limit, weights, quotas, tail) -> list[tuple]:
+    """The definition, user by user: everything that lists an item, then the best of all, then what fills up."""
     rows = []
     for user in active:
-        sources = defaultdict(list)
-        for name, recall in personal.items():
-            for owner, item, score, rank in recall:
-                if owner == user:
-                    sources[item].append((name, score, rank))
-        for name, recall in hot.items():
-            for group, item, score, rank in recall:
-                if group == "-1":
-                    sources[item].append((name, score, rank))
-        fused = [
-            (-points(*[rank for _, _, rank in sources[item]]), item)
-            for item in sources
-            if (user, item) not in seen and (offered is None or item in offered)
-        ]
-        for rank, (score, item) in enumerate(sorted(fused)[:limit], 1):
+        sources, shares, kept = defaultdict(list), defaultdict(list), set()
+        for name, recall in [*personal.items(), *hot.items()]:
+            listed = [row[1:] for row in recall if row[0] in (user, "-1") and row[1] in offered]
+            best = max([score for _, score, _ in listed], default=0)
+            for item, score, rank in listed:
+                sources[item].append((name, score, rank))
+                shares[item].append(weights.get(name, 1.0) * score / best)
+            new = [item for item, _, _ in listed if (user, item) not in seen]
+            kept |= set(new[: quotas.get(name, 0)])
+        fused = [(-points(*shares[item]), item) for item in sources if (user, item) not in seen]
+        hottest = {row[1] for recall in hot.values() for row in recall}
+        for place, item in enumerate([item for item in tail if item not in hottest], 1):
+            if item not in sources and (user, item) not in seen:
+                fused.append((-(10_000 - place) / 1e9, item))
+                sources[item] = [("catalog", 0.0, place)]
+        chosen = sorted(fused, key=lambda row: (row[1] not in kept, row))[:limit]
+        for rank, (score, item) in enumerate(sorted(chosen), 1):
             rows.append((user, rank, item, -score, sorted(sources[item])))
     return sorted(rows)
 
@@ -68,20 +70,35 @@ def test_all_that_list_an_item_add_up_and_are_kept(frames):
     found = table(candidates(**frames, limit=3), *COLUMNS)
     etrec, swing, hot = "etrec_u2i", "swing_u2i", "hot"
     assert found == [
-        ("u1", 1, "b", points(2, 1, 1), [(etrec, 0.8, 2), (hot, 30.0, 1), (swing, 5.0, 1)]),
+        ("u1", 1, "b", points(0.8 / 0.9, 1, 1), [(etrec, 0.8, 2), (hot, 30.0, 1), (swing, 5.0, 1)]),
         ("u1", 2, "a", points(1), [(etrec, 0.9, 1)]),
-        ("u1", 3, "c", points(2), [(hot, 20.0, 2)]),
+        ("u1", 3, "c", points(2 / 3), [(hot, 20.0, 2)]),
         ("u2", 1, "x", points(1), [(etrec, 0.7, 1)]),
-        ("u2", 2, "c", points(2), [(hot, 20.0, 2)]),  # b was seen
-        ("u2", 3, "d", points(3), [(hot, 10.0, 3)]),
+        ("u2", 2, "c", points(2 / 3), [(hot, 20.0, 2)]),  # b was seen
+        ("u2", 3, "d", points(1 / 3), [(hot, 10.0, 3)]),
         ("u3", 1, "b", points(1), [(hot, 30.0, 1)]),
-        ("u3", 2, "c", points(2), [(hot, 20.0, 2)]),
-        ("u3", 3, "d", points(3), [(hot, 10.0, 3)]),
+        ("u3", 2, "c", points(2 / 3), [(hot, 20.0, 2)]),
+        ("u3", 3, "d", points(1 / 3), [(hot, 10.0, 3)]),
     ]
 
 
-def test_one_over_sixty_plus_rank():
-    assert points(1) == 0.016393443 and points(1, 2) == 0.032522475
+def test_weights_decide_between_recalls_and_a_quota_keeps_a_place(frames):
+    only_u1 = frames | {"active": frames["active"].where("user_id = 'u1'")}
+    more = {"limit": 2, "weights": {"etrec_u2i": 0.1, "swing_u2i": 0.0}}
+    found = table(candidates(**only_u1, **more, quotas={"etrec_u2i": 1}), *COLUMNS[:4])
+    assert found == [("u1", 1, "b", points(0.1 * 0.8 / 0.9, 0, 1)), ("u1", 2, "a", points(0.1))]  # c has 2 / 3
+    assert table(candidates(**only_u1, **more), *COLUMNS[:3]) == [("u1", 1, "b"), ("u1", 2, "c")]
+
+
+def test_short_lists_fill_up_from_the_catalog_in_its_order(frames):
+    found = table(candidates(**frames, limit=9, tail=["z", "d", "x", "e"]), *COLUMNS)
+    last = {user: [row[1:] for row in found if row[0] == user and row[4][0][0] == "catalog"] for user in ("u1", "u2")}
+    assert last["u1"] == [
+        (5, "z", 9_999e-9, [("catalog", 0.0, 1)]),
+        (6, "x", 9_998e-9, [("catalog", 0.0, 2)]),  # d is in the hot list
+        (7, "e", 9_997e-9, [("catalog", 0.0, 3)]),
+    ]
+    assert [row[1] for row in last["u2"]] == ["z", "e"]  # x was recalled
 
 
 def test_seen_items_and_items_of_any_catalog_stay_when_they_may(frames):
@@ -115,11 +132,18 @@ def test_order_and_partitions_change_nothing(spark, frames):
 ITEM = st.sampled_from("abcdefgh")
 LIST = st.lists(ITEM, unique=True, max_size=6)
 USER = st.tuples(LIST, LIST, st.sets(ITEM, max_size=6))
+WEIGHTS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from([0.0, 0.5, 2.0]) for name in ("one", "two", "hot", "trending")}
+)
+QUOTAS = st.fixed_dictionaries({}, optional={"one": st.integers(0, 2), "two": st.integers(0, 2)})
 
 
-@settings(max_examples=3, deadline=None, derandomize=True)
-@given(users=st.lists(USER, max_size=30), hot=LIST, trending=LIST, offered=st.sets(ITEM), limit=st.integers(1, 6))
-def test_the_job_equals_the_reference(spark, users, hot, trending, offered, limit):
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(
+    users=st.lists(USER, max_size=30), hot=LIST, trending=LIST, offered=st.sets(ITEM), limit=st.integers(1, 6),
+    weights=WEIGHTS, quotas=QUOTAS, filled=LIST,
+)  # fmt: skip
+def test_the_job_equals_the_reference(spark, users, hot, trending, offered, limit, weights, quotas, filled):
     def ranked(owner, items):
         return [(owner, item, 1.0 / rank, rank) for rank, item in enumerate(items, 1)]
 
@@ -136,6 +160,7 @@ def test_the_job_equals_the_reference(spark, users, hot, trending, offered, limi
         spark.createDataFrame([(user,) for user in active], USERS),
         spark.createDataFrame(seen, PAIRS),
         spark.createDataFrame([(item,) for item in offered], ITEMS),
-        limit,
+        *(limit, weights, quotas, tail := [item for item in filled if item in offered]),
     )
-    assert table(found, *COLUMNS) == reference(personal, lists, active, set(seen), offered, limit)
+    expected = reference(personal, lists, active, set(seen), offered, limit, weights, quotas, tail)
+    assert table(found, *COLUMNS) == expected

@@ -70,6 +70,7 @@ def golden(spark):
         ({"similarity": "jaccard"}, 0.6, 0.6, 0.6),
         ({"similarity": "cosine"}, 0.7746, 0.7746, 0.7746),
         ({}, 0.5329, 0.6305, 0.6305),
+        ({"damping": 1.0}, 0.2367, 0.3227, 0.3227),
         ({"similarity": "asymcosine", "alpha": 0.3}, 0.6994, 0.8579, 0.6994),
         ({"similarity": "asymcosine"}, 0.7746, 0.7746, 0.7746),
         ({"similarity": "asymcosine", "weight": 2}, 0.6, 0.6, 0.6),

@@ -1,13 +1,19 @@
-"""The formula language of hot: arithmetic over named aggregates, and nothing else."""
+"""The formula language of the hot recalls: arithmetic over named aggregates, and nothing else."""
+
+from functools import partial
 
 import pytest
 
 from jobs.lib.errors import SolutionError
 from jobs.lib.solution import load_solution
 from jobs.lib.yaml_model import read_yaml
-from jobs.recall.formula import check_formula, event_aggregates, to_sql
-from jobs.recall.hot import FORMULA
+from jobs.recall import formula as language
+from jobs.recall import hot, trending
+from jobs.recall.formula import Aggregate
 from tests.features.builders import HOME_PAGE
+
+HOT, TRENDING = hot.Params.NAMES, trending.Params.NAMES
+check_formula, to_sql = (partial(function, names=HOT) for function in (language.check_formula, language.to_sql))
 
 
 def test_names_become_columns_numbers_doubles_and_division_cannot_fail():
@@ -26,12 +32,31 @@ def test_a_formula_over_several_lines_is_one_expression():
     assert check_formula("click_uv\n  + praise_uv\n") == "click_uv + praise_uv"
 
 
-def test_event_aggregates_are_found_by_their_event():
-    assert event_aggregates("click_uv * add_to_cart_cnt + target_uv / expr") == {
-        "add_to_cart_cnt": "add_to_cart",
-        "click_uv": "click",
+def test_aggregates_are_found_with_their_event():
+    named = "click_uv * add_to_cart_cnt + target_uv / (expr + adj_factor) - before_click_cnt"
+    assert language.aggregates(named, HOT) == {
+        "add_to_cart_cnt": Aggregate("", "add_to_cart", "cnt"),
+        "before_click_cnt": Aggregate("", "before_click", "cnt"),  # hot knows one window: an event of that name
+        "click_uv": Aggregate("", "click", "uv"),
+        "expr": Aggregate("", None, "cnt"),
+        "target_uv": Aggregate("", "target", "uv"),
     }
-    assert event_aggregates(FORMULA) == {}
+    assert language.events_of(named, HOT) == {"add_to_cart", "before_click", "click"}
+    assert language.events_of(hot.FORMULA, HOT) == set()
+
+
+def test_each_recall_says_which_names_and_windows_it_knows():
+    formula = "before_click_uv / before_expr - smoothing * before_target_cnt"
+    assert language.aggregates(language.check_formula(formula, TRENDING), TRENDING) == {
+        "before_click_uv": Aggregate("before_", "click", "uv"),
+        "before_expr": Aggregate("before_", None, "cnt"),
+        "before_target_cnt": Aggregate("before_", "target", "cnt"),
+    }
+    for text, named in (("smoothing", "'smoothing' at column 1"), ("1 + before_expr", "'before_expr' at column 5")):
+        with pytest.raises(ValueError, match=named):
+            check_formula(text)
+    with pytest.raises(ValueError, match="'adj_factor' at column 1; allowed: .*before_<event>_uv.*smoothing"):
+        language.check_formula("adj_factor", TRENDING)
 
 
 @pytest.mark.parametrize(

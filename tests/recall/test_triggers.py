@@ -44,5 +44,12 @@ def test_only_the_first_n_of_each_user_and_no_decay_without_attenuation(spark):
     ]  # fmt: skip
 
 
+def test_a_rank_discount_lets_later_triggers_count_less(spark):
+    rows = spark.createDataFrame(ACTED, ACTIONS)
+    assert table(triggers(rows, DS, WEIGHTS, 0.0, 3, 1.0), *COLUMNS)[:3] == [
+        ("u1", 1, "e", 3.0), ("u1", 2, "d", 1.0), ("u1", 3, "b", pytest.approx(1 / 3)),
+    ]  # fmt: skip
+
+
 def test_no_actions_no_triggers(spark):
     assert table(triggers(spark.createDataFrame([], ACTIONS), DS, WEIGHTS, 0.05, 10), *COLUMNS) == []

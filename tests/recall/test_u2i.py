@@ -26,7 +26,7 @@ SEEN = [("u1", "a"), ("u1", "b"), ("u1", "b"), ("u2", "d"), ("u4", "c"), ("u1", 
 
 
 def params(**more):
-    return Params(name="etrec_u2i", job="u2i", source="etrec_i2i", **more)
+    return Params(name="etrec_u2i", job="u2i", source="etrec_i2i", **{"balance": False} | more)
 
 
 def reference(wanted, alike, seen, offered, count) -> list[tuple]:
@@ -60,6 +60,14 @@ def test_scores_are_weights_times_similarities_without_what_was_seen(frames):
         ("u1", 1, "c", 2 * 0.25 + 0.5), ("u1", 2, "d", 2 * 0.125 + 0.25),
         ("u2", 1, "a", 0.25), ("u2", 2, "c", 0.25),
     ]  # fmt: skip
+
+
+def test_balanced_triggers_count_alike_however_much_they_are_similar_to(frames):
+    found = table(u2i(**frames, offered=None, params=params(balance=True)), *COLUMNS)
+    assert found[:2] == [
+        ("u1", 1, "c", pytest.approx(2 * 0.25 / 0.875 + 0.5 / 1.25)),
+        ("u1", 2, "d", pytest.approx(2 * 0.125 / 0.875 + 0.25 / 1.25)),
+    ]
 
 
 def test_seen_items_stay_when_nothing_is_to_be_left_out(frames):

@@ -1,0 +1,53 @@
+"""The recalls of a solution on a part of the events: their jobs as they are, on another day's table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobs.evaluate.split import Split
+from jobs.lib.days import add_days
+from jobs.lib.solution import Solution
+from jobs.lib.spark import F
+from jobs.recall import inputs
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+log = logging.getLogger("recflow")
+
+
+@dataclass(frozen=True)
+class HeldOutDay(inputs.Day):
+    """The last day of a split's train part. What nodes of that day made is what `recalled` put there."""
+
+    train: DataFrame | None = None
+    tables: dict[str, DataFrame] = field(default_factory=dict)
+
+    def actions(self, days: int) -> DataFrame:
+        return self.train.where((F.col("ds") > add_days(self.ds, -days)) & (F.col("ds") <= self.ds))
+
+    def acted(self, days: int) -> DataFrame:
+        """All of train: a pair that was learned from is not judged by, however long ago it was."""
+        return inputs.acted_items(self.train, inputs.action_weights(self.solution))
+
+    def made(self, name: str) -> DataFrame:
+        return self.tables[name]
+
+    def forget(self) -> None:
+        for table in (self.train, *self.tables.values()):
+            table.unpersist()
+
+
+def recalled(solution: Solution, split: Split) -> HeldOutDay:
+    """Every recall line of the solution, made from the train part."""
+    day = HeldOutDay(solution, split.ds, split.actions().persist())
+    for line in solution.recalls:
+        started = time.monotonic()
+        made = line.module.recalled(day, line).persist()
+        rows = made.count()
+        day.tables[line.name] = made
+        log.info("%s: %s rows in %.1f s", line.name, f"{rows:,}", time.monotonic() - started)
+    return day
