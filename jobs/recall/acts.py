@@ -73,14 +73,14 @@ def _acts_of_file(address: str, weights: dict[str, float], value: str) -> Iterat
             ROWS_READ, columns=["user_id", "item_id", "event", *_NEEDED[value]], use_threads=False
         ):
             acts = rows.filter(pc.is_in(rows.column("event"), pa.array(list(weights))))
-            columns = {"user_id": acts.column("user_id"), "item_id": acts.column("item_id")}
+            found = {"user_id": acts.column("user_id"), "item_id": acts.column("item_id")}
             if value == "playtime":
-                columns["value"] = acts.column("value_micros")
+                found["value"] = acts.column("value_micros")
             elif value == "weight":
                 place_of = pc.index_in(acts.column("event"), pa.array(list(weights))).to_numpy()
                 micros = np.array([_micros(weight) for weight in weights.values()], np.int64)
-                columns["value"] = pa.array(micros[place_of] * acts.column("cnt").to_numpy())
-            yield pa.RecordBatch.from_pydict(columns)
+                found["value"] = pa.array(micros[place_of] * acts.column("cnt").to_numpy())
+            yield pa.RecordBatch.from_pydict(found)
 
 
 def _micros(weight: float) -> int:

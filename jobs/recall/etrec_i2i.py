@@ -138,7 +138,7 @@ def _indexed(found: Histories, catalog: Catalog, params: Params) -> Iterator[tup
         elif params.similarity == "wbcosine":
             sizes = np.maximum(group.sizes, 1)
             lessened = np.log1p(sizes) if params.damping == "log" else sizes**params.damping
-            factors = np.rint(SCALE / lessened).astype(np.int64)[users]
+            factors = np.maximum(np.rint(SCALE / lessened), 1).astype(np.int64)[users]
         else:
             factors = np.ones(len(users), np.int64)
         yield item_ends, users, factors, group.codes, group.ends, group.values

@@ -76,8 +76,7 @@ def once(shared: Broadcast) -> Any:
 
 
 def histories(acts: DataFrame, limits: Limits, name: str) -> tuple[Histories, Catalog]:
-    """acts: user_id, item_id and, if values count, value BIGINT in millionths, or the same packed. The rows of a pair are
-    summed."""
+    """acts: user_id, item_id and, if values count, value BIGINT in millionths; or packed. Rows of a pair are summed."""
     context = acts.sparkSession.sparkContext
     groups, ids, figures, left_out = [], [], [], np.zeros(4, np.int64)
     for tables in _grouped(acts):
