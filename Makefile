@@ -38,8 +38,8 @@ stop: ## stop what demo or ui started
 	@if [ -x $(BIN)/recflow ]; then $(BIN)/recflow stop; else echo "stop: nothing is set up, so nothing runs"; fi
 
 lock: setup ## write requirements.lock anew from pyproject.toml (UPGRADE=1: with the newest versions)
-	@$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --quiet \
-		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) -o requirements.lock
+	@$(UV) pip compile pyproject.toml --extra postgres --extra dev --universal --python-version 3.11 \
+		--generate-hashes --quiet --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) -o requirements.lock
 	@echo "lock: requirements.lock has $$(grep -c == requirements.lock) packages"
 
 clean: ## stop Airflow, remove .recflow: warehouse, published bundles, Airflow's database, logs

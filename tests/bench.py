@@ -1,15 +1,12 @@
 """`make bench`: how fast, beside the naive way or another engine doing the same work in the same run. Medians of runs.
 
-Item-to-item similarity (cosine, top 200) from user-item pairs:
-    blocks     as `etrec_i2i` computes it
-    self-join  the same in Spark SQL, pairs of items of each user
-
 What the checks of a node cost (daily partials of one day, one row per user, item and event):
     node       read, aggregate, stage, measure, judge, commit
     checks     the part of it that measures and judges; the requirement is at most 15%
 
-Windowed features of a range of days, beside DuckDB, Polars and day by day: tests/bench_features.py. Import of a CSV
-log, beside DuckDB: tests/bench_import.py. A day through Airflow: tests/bench_day.py.
+Item-to-item recall, beside implicit: tests/bench_recall.py. Windowed features of a range of days, beside DuckDB, Polars
+and day by day: tests/bench_features.py. Import of a CSV log, beside DuckDB: tests/bench_import.py. A day through
+Airflow: tests/bench_day.py.
 """
 
 from __future__ import annotations
@@ -17,13 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from unittest import mock
-
-import numpy as np
-import pandas as pd
 
 from tests import bench_day
 
@@ -34,10 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--feature-rows", type=int, default=20_000_000, help="events of the log (default 20,000,000)")
     parser.add_argument("--feature-days", type=int, default=60, help="days of the log (default 60)")
-    parser.add_argument("--growth", action="store_true", help="features over more rows, more days, more history")
-    parser.add_argument(
-        "--pairs", type=int, default=300_000, help="user-item pairs of the similarity (default 300,000)"
-    )
+    parser.add_argument("--growth", action="store_true", help="features, similarity: over more and more rows")
+    parser.add_argument("--peers-python", default=sys.executable, help="a Python that has implicit and polars")
     parser.add_argument("--checked-rows", type=int, default=20_000_000, help="rows of the node (default 20,000,000)")
     parser.add_argument("--imported-rows", type=int, default=20_000_000, help="rows of the CSV (default 20,000,000)")
     parser.add_argument("--only", choices=["day", "features", "similarity", "checks", "import"], help="only this part")
@@ -49,7 +42,7 @@ def main() -> None:
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
     os.environ.setdefault("RECFLOW_DRIVER_JAVA_OPTIONS", "")  # large data, measured after a warm-up
     from jobs.lib.session import spark
-    from tests import bench_features
+    from tests import bench_features, bench_recall
     from tests.bench_import import compare
 
     session = spark()
@@ -58,42 +51,15 @@ def main() -> None:
         "features": bench_features.growth
         if arguments.growth
         else lambda: bench_features.compare(arguments.feature_rows, arguments.feature_days, RUNS),
-        "similarity": lambda: _similarity(session, arguments.pairs),
+        "similarity": lambda: (
+            bench_recall.growth(RUNS) if arguments.growth else bench_recall.compare(arguments.peers_python, RUNS)
+        ),
         "checks": lambda: _checks(session, arguments.checked_rows),
         "import": lambda: compare(arguments.imported_rows, RUNS, _show),
     }
     for name, part in parts.items():
         if arguments.only in (None, name):
             part()
-
-
-def _similarity(session, pairs: int) -> None:
-    from pyspark.sql import functions as F
-
-    from jobs.lib.columns import rank_within
-    from jobs.recall.etrec_i2i import Params, etrec_i2i
-
-    acts = session.createDataFrame(_pairs(pairs)).repartition(4).persist()
-    kept = acts.count()
-    params = Params(name="bench", job="etrec_i2i", similarity="cosine")
-
-    def self_join() -> None:
-        sizes = acts.groupBy("user_id").count().where("count between 2 and 500")
-        used = acts.join(sizes.select("user_id"), on="user_id", how="inner").persist()
-        users = used.groupBy("item_id").agg(F.count("*").alias("users"))
-        other = used.select("user_id", F.col("item_id").alias("trigger_item_id"))
-        common = used.join(other, on="user_id", how="inner").where("item_id <> trigger_item_id")
-        counted = common.groupBy("trigger_item_id", "item_id").count()
-        of_trigger = users.select(F.col("item_id").alias("trigger_item_id"), F.col("users").alias("trigger_users"))
-        score = F.col("count") / F.sqrt(F.col("users") * F.col("trigger_users"))
-        scored = counted.join(users, on="item_id", how="inner").join(of_trigger, on="trigger_item_id", how="inner")
-        ranked = rank_within(scored.withColumn("score", score), ["trigger_item_id"], "score", "item_id", 200)
-        ranked.write.format("noop").mode("overwrite").save()
-        used.unpersist()
-
-    print(f"\nitem-to-item cosine, {kept:,} pairs")
-    blocks = _show("blocks", lambda: etrec_i2i(acts, params).write.format("noop").mode("overwrite").save())
-    _show("self-join in Spark SQL", self_join, blocks, runs=1)
 
 
 def _checks(session, rows: int) -> None:
@@ -155,13 +121,6 @@ def _checked_node(session, rows: int, folder: str) -> tuple[float, float, int]:
         written = tables.write_days(actions_daily(events), os.path.basename(folder), ["20261121"], CONTRACT)
         total = time.perf_counter() - started
     return total, taken["checks"], written["20261121"]
-
-
-def _pairs(pairs: int) -> pd.DataFrame:
-    random = np.random.default_rng(7)
-    user = random.integers(0, max(pairs // 60, 1), pairs).astype(str)
-    item = (random.zipf(1.2, pairs) % 3_700).astype(str)
-    return pd.DataFrame({"user_id": user, "item_id": item}).drop_duplicates()
 
 
 def _show(name: str, work: Callable[[], object], base: float | None = None, runs: int = RUNS) -> float:

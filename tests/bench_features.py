@@ -79,10 +79,10 @@ def _timed(name: str, work: Callable[[], object], base: float | None = None, run
     taken, used = [], []
     with PeakMemory() as peak:
         for _ in range(runs):
-            started, before = time.perf_counter(), _processor_sec()
+            started, before = time.perf_counter(), processor_sec()
             work()
             taken.append(time.perf_counter() - started)
-            used.append(_processor_sec() - before)
+            used.append(processor_sec() - before)
     seconds, ratio = statistics.median(taken), f"{statistics.median(taken) / base:6.1f} x" if base else " " * 8
     print(
         f"  {name:<28} {seconds:8.2f} s {ratio}   processors {statistics.median(used):7.1f} s"
@@ -92,7 +92,7 @@ def _timed(name: str, work: Callable[[], object], base: float | None = None, run
     return seconds
 
 
-def _processor_sec() -> float:
+def processor_sec() -> float:
     """Of this process, and of all below it that live or were waited for."""
     total = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:

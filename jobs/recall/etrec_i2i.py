@@ -34,7 +34,6 @@ from jobs.lib.errors import RecflowError
 from jobs.lib.reads import Reads
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import RecallParams
-from jobs.lib.spark import F
 from jobs.recall import inputs
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Params(RecallParams):
 def etrec_i2i(acts: DataFrame, params: Params) -> DataFrame:
     """(trigger_item_id, item_id, score, rank) from the (user_id, item_id) rows of the training window.
 
-    With params.value the rows have a third column, value BIGINT in millionths.
+    With params.value the rows have a third column, value BIGINT in millionths. They may be packed (`packed_acts.py`).
     """
     import numpy as np
 
@@ -139,7 +138,7 @@ def _indexed(found: Histories, catalog: Catalog, params: Params) -> Iterator[tup
         elif params.similarity == "wbcosine":
             sizes = np.maximum(group.sizes, 1)
             lessened = np.log1p(sizes) if params.damping == "log" else sizes**params.damping
-            factors = np.rint(SCALE / lessened).astype(np.int64)[users]
+            factors = np.maximum(np.rint(SCALE / lessened), 1).astype(np.int64)[users]
         else:
             factors = np.ones(len(users), np.int64)
         yield item_ends, users, factors, group.codes, group.ends, group.values
@@ -178,23 +177,14 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 
 
 def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    from jobs.recall.acts import acts_of_day
+
     weights = {params.event: 1.0} if params.event else inputs.action_weights(at.solution)
     if params.value == "playtime" and at.solution.tables.behavior.roles.value is None:
         raise RecflowError(
             f"{params.name}: value: playtime needs the role `value` in {at.solution.tables.behavior.table}"
         )
-    return etrec_i2i(acts_of(at.actions(params.window_days), weights, params.value), params)
-
-
-def acts_of(actions: DataFrame, weights: dict[str, float], value: str) -> DataFrame:
-    """user_id, item_id and, unless value is none, value BIGINT in millionths: the acts among the actions."""
-    acts = actions.where(F.col("event").isin(list(weights)))
-    if value == "none":
-        return acts.select("user_id", "item_id")
-    if value == "playtime":
-        return acts.select("user_id", "item_id", F.col("value_micros").alias("value"))
-    micros = F.coalesce(*[F.when(F.col("event") == e, F.lit(round(w * 1_000_000))) for e, w in weights.items()])
-    return acts.select("user_id", "item_id", (micros.cast("bigint") * F.col("cnt")).alias("value"))
+    return etrec_i2i(acts_of_day(at, params.window_days, weights, params.value), params)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from jobs.lib.errors import RecflowError
 from jobs.lib.spark import F
 from jobs.recall.kernels import hash_of_pairs
-from jobs.recall.packed_acts import PACKED, Group, Limits, hash_of, pack, put_together, split, unpacked
+from jobs.recall.packed_acts import PACKED, Group, Limits, hash_of, packed, put_together, split, unpacked
 from jobs.recall.sparse import blocks_of, place, sorted_ids
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def once(shared: Broadcast) -> Any:
 
 
 def histories(acts: DataFrame, limits: Limits, name: str) -> tuple[Histories, Catalog]:
-    """acts: user_id, item_id and, if values count, value BIGINT in millionths; the rows of a pair are summed."""
+    """acts: user_id, item_id and, if values count, value BIGINT in millionths; or packed. Rows of a pair are summed."""
     context = acts.sparkSession.sparkContext
     groups, ids, figures, left_out = [], [], [], np.zeros(4, np.int64)
     for tables in _grouped(acts):
@@ -102,21 +102,18 @@ def histories(acts: DataFrame, limits: Limits, name: str) -> tuple[Histories, Ca
 
 def _grouped(acts: DataFrame) -> Iterator[list[pa.Table]]:
     """The packed rows of each group of users. Empty groups are left out; there is always one."""
-    packed = acts.mapInArrow(pack, PACKED).persist()
-    pieces = None
+    whole, parts = packed(acts).persist(), None
     try:
-        total = packed.agg(F.sum("acts")).first()[0] or 0
-        groups = math.ceil(total / ACTS_PER_GROUP)
+        groups = math.ceil((whole.agg(F.sum("acts")).first()[0] or 0) / ACTS_PER_GROUP)
         if groups < 2:
-            yield unpacked(packed.select("rows").toArrow().column(0))
+            yield unpacked(whole.select("rows").toArrow().column(0))
             return
-        pieces = packed.mapInArrow(partial(split, groups), PACKED).persist()
+        parts = whole.mapInArrow(partial(split, groups), PACKED).persist()
         for part in range(groups):
-            yield unpacked(pieces.where(F.col("part") == part).select("rows").toArrow().column(0))
+            yield unpacked(parts.where(F.col("part") == part).select("rows").toArrow().column(0))
     finally:
-        packed.unpersist()
-        if pieces is not None:
-            pieces.unpersist()
+        for held in filter(None, (whole, parts)):
+            held.unpersist()
 
 
 def _figures(group: Group, n_items: int) -> np.ndarray:

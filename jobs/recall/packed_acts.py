@@ -11,12 +11,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.recall.kernels import hash_of_pairs, hash_of_strings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 ACTS_HELD = 2_000_000  # rows that a task holds before it packs them
 UNIT, LARGEST = 10_000, 1_000_000  # values are counted in hundredths, and at most as 10,000
@@ -73,6 +77,11 @@ def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield _packed(0, pa.Table.from_batches(held))
 
 
+def packed(acts: DataFrame) -> DataFrame:
+    """Rows of PACKED from rows of user_id, item_id and perhaps value; what is packed stays so."""
+    return acts if "rows" in acts.columns else acts.mapInArrow(pack, PACKED)
+
+
 def split(parts: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Packed rows again, each with only the users of one part."""
     for batch in batches:
@@ -126,10 +135,10 @@ def put_together(tables: list[pa.Table], limits: Limits) -> tuple[pa.Array, Grou
 
 
 def _packed(part: int, rows: pa.Table) -> pa.RecordBatch:
-    for place_of, name in enumerate(rows.column_names):
-        if name.endswith("_id"):
-            ids = rows.column(name).cast(pa.string()).dictionary_encode()
-            rows = rows.set_column(place_of, name, ids.unify_dictionaries())
+    for number, name in enumerate(rows.column_names):
+        if pa.types.is_string(rows.column(name).type):
+            rows = rows.set_column(number, name, rows.column(name).dictionary_encode())
+    rows = rows.unify_dictionaries()
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows.combine_chunks())

@@ -139,8 +139,10 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 
 
 def recalled(at: inputs.Day, params: Params) -> DataFrame:
+    from jobs.recall.acts import acts_of_day
+
     weights = {params.event: 1.0} if params.event else inputs.action_weights(at.solution)
-    return swing_i2i(inputs.acted_items(at.actions(params.window_days), weights), params)
+    return swing_i2i(acts_of_day(at, params.window_days, weights), params)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

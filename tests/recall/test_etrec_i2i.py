@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.lib.errors import RecflowError
+from jobs.lib.tables import write_days
 from jobs.recall import etrec_i2i as job
-from jobs.recall import histories, packed_acts
-from jobs.recall.etrec_i2i import Params, acts_of, etrec_i2i
+from jobs.recall import histories, inputs, packed_acts
+from jobs.recall.acts import acts_of, acts_of_day
+from jobs.recall.etrec_i2i import Params, etrec_i2i
+from jobs.recall.packed_acts import unpacked
+from tests.features.builders import ACTIONS, demo_solution
 from tests.recall.builders import GOLDEN, PAIRS, layouts, sample_hash, table
 
 COLUMNS = ("trigger_item_id", "rank", "item_id", "score")
@@ -152,6 +156,29 @@ def test_a_value_is_the_weight_of_the_events_or_what_they_carry(spark):
     assert table(acts_of(actions, weights, "weight"), "*") == [("u", "a", 2_500_000), ("u", "a", 3_000_000)]
     assert table(acts_of(actions, weights, "playtime"), "*") == [("u", "a", 0), ("u", "a", 5)]
     assert table(acts_of(actions, {"expr": 1.0}, "none"), "*") == [("u", "b")]
+
+
+def test_workers_read_from_files_the_acts_that_the_rows_hold(spark, warehouse):
+    rows = [
+        ("20261118", "u1", "1", "click", 9, 9, 1), ("20261119", "u1", "2", "click", 2, 5, 1),
+        ("20261121", "u1", "2", "click", 1, 7, 1), ("20261121", "u2", "3", "praise", 3, 0, 1),
+        ("20261121", "u2", "3", "expr", 4, 8, 1), ("20261121", "u3", "é", "click", 1, 0, 1),
+    ]  # fmt: skip
+    days = ["20261118", "20261119", "20261120", "20261121"]
+    write_days(spark.createDataFrame(rows, ACTIONS), "home_page_actions_daily", days, "actions_daily")
+
+    class Handed(inputs.Day):
+        """Its actions need not be those that the table's files hold."""
+
+    def acts(kind, value):
+        packed = acts_of_day(kind(demo_solution(), "20261121"), 3, {"click": 1.0, "praise": 2.5}, value).toArrow()
+        return sorted(tuple(row.values()) for part in unpacked(packed["rows"]) for row in part.to_pylist())
+
+    assert acts(inputs.Day, "none") == acts(Handed, "none")
+    assert acts(inputs.Day, "playtime") == acts(Handed, "playtime")
+    assert acts(inputs.Day, "weight") == acts(Handed, "weight") == [
+        ("u1", "2", 1_000_000), ("u1", "2", 2_000_000), ("u2", "3", 7_500_000), ("u3", "é", 1_000_000),
+    ]  # fmt: skip
 
 
 def test_samples_of_heavy_users_and_items_are_those_with_the_least_hash(spark, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ def params(**more):
     return Params(name="swing_i2i", job="swing_i2i", **more)
 
 
-def reference(pairs, p: Params) -> list[tuple]:
+def reference(pairs, p: Params, triggers=None) -> list[tuple]:
     """The definition, one pair of items and of users at a time; users in the order of their hash."""
     items_of, users_of = defaultdict(set), defaultdict(list)
     for user, item in pairs:
@@ -30,17 +31,23 @@ def reference(pairs, p: Params) -> list[tuple]:
     for user in sorted(kept, key=string_hash):
         for item in kept[user]:
             users_of[item].append(user)
+
+    @cache
+    def weight(u, v):
+        weights = [(len(kept[w]) + p.alpha1) ** -p.beta for w in (u, v)]
+        return weights[0] * weights[1] / (p.alpha2 + len(kept[u] & kept[v]))
+
     rows = []
-    for i, everybody in users_of.items():
-        chosen = set(sorted(everybody, key=lambda u: sample_hash(p.seed, u, i))[: p.max_user_num_per_item])
+    for i in triggers or users_of:
+        first = set(sorted(users_of[i], key=lambda u: sample_hash(p.seed, u, i))[: p.max_user_num_per_item])
+        chosen = [u for u in users_of[i] if u in first]
         scored = []
         for j in users_of.keys() - {i}:
-            both = [u for u in everybody if u in chosen and j in kept[u]]
+            both = [u for u in chosen if j in kept[u]]
             score = 0.0
             for n, u in enumerate(both):
                 for v in both[n + 1 :]:
-                    weights = [(len(kept[w]) + p.alpha1) ** -p.beta for w in (u, v)]
-                    score += weights[0] * weights[1] / (p.alpha2 + len(kept[u] & kept[v]))
+                    score += weight(u, v)
             if len(both) >= p.min_common_users:
                 scored.append((-score, j))
         rows += [(i, rank, j, -score) for rank, (score, j) in enumerate(sorted(scored)[: p.top_n], 1)]
