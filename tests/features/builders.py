@@ -28,7 +28,7 @@ USERS = (
 
 def demo_solution(**sections) -> Solution:
     """The demo's solution with the given sections merged over it, and without recalls unless they are given."""
-    raw = copy.deepcopy(HOME_PAGE) | {"recalls": []}
+    raw = copy.deepcopy(HOME_PAGE) | {"recalls": [], "fusion": {"method": "fixed"}}
     raw["publish"] |= {"fallback": None}
     return Solution.model_validate(_merged(raw, sections))
 

@@ -8,6 +8,12 @@ from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.solution import load_solution
 
 HOME_PAGE = yaml.safe_load((PROJECT_ROOT / "dags" / "home_page.yaml").read_text())
+HOME_PAGE["recalls"] = [
+    {"name": "hot", "job": "hot", "window_days": 7},
+    {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"},
+    {"name": "etrec_i2i", "job": "etrec_i2i", "similarity": "wbcosine"},
+    {"name": "etrec_u2i", "job": "u2i", "source": "etrec_i2i"},
+]
 
 
 def test_the_shipped_solution_holds_and_lists_its_nodes_after_their_inputs():
@@ -67,6 +73,10 @@ BAD = [
         "recalls[etrec_i2i].event: 'buy' is not an event of `events`; allowed: expr",
     ),
     (("recalls", 3, "name"), "hot", "recalls: the name 'hot' is used twice"),
+    (("recalls", 3, "quota"), 501, "recalls: the quotas add up to 501, publish.candidates is 500"),
+    (("recalls", 0, "quota"), 5, "recalls[hot].quota: only a recall that lists items for single users can have one"),
+    (("recalls", 3, "fusion_weight"), -1, "recalls[3] (etrec_u2i): fusion_weight: Input should be greater than or"),
+    (("fusion",), {"method": "guessed"}, "fusion.method: Input should be 'fixed' or 'learned'"),
     (("recalls",), "hot", "recalls: a list of recall lines is expected"),
     (("target",), "buy", "target: 'buy' is not an event of `events`"),
     (("target",), "expr", "target: with impressions the first of `events` is the impression"),
