@@ -37,6 +37,7 @@ FEATURES = [
 def solution(**changes) -> Solution:
     """The home_page solution with the recalls of these tests."""
     raw = read_yaml(PROJECT_ROOT / "dags" / "home_page.yaml")
+    raw["fusion"] = {"method": "fixed"}
     raw["recalls"] = [
         {"name": "hot", "job": "hot"},
         {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"},
