@@ -115,19 +115,12 @@ def _merged(shared, blend, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
 
 def personal_lists(at: inputs.Day) -> dict[str, DataFrame]:
     """What each recall lists for single users, by the name of its line; lists of groups as those of their users."""
-    found = {}
-    for line in at.solution.recalls:
-        if inputs.contract_of(line) == "recall_u2i":
-            found[line.name] = at.made(line.name)
-        elif hasattr(line.module, "for_users"):
-            found[line.name] = line.module.for_users(at, line)
-    return found
+    return {line.name: inputs.list_of(at, line) for line in inputs.listing(at.solution) if line.is_personal}
 
 
 def hot_lists(at: inputs.Day) -> dict[str, DataFrame]:
     """The lists that are the same for everyone, by the name of their line."""
-    lines = [line for line in at.solution.recalls if inputs.contract_of(line) == "recall_hot"]
-    return {line.name: at.made(line.name) for line in lines if not hasattr(line.module, "for_users")}
+    return {line.name: inputs.list_of(at, line) for line in inputs.listing(at.solution) if not line.is_personal}
 
 
 def candidates_at(at: inputs.Day, weights: Mapping[str, float]) -> DataFrame:
@@ -166,8 +159,7 @@ def _tail(at: inputs.Day, seen: DataFrame | None, limit: int) -> list[str]:
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     publish = solution.publish
-    kinds = ("recall_u2i", "recall_hot")
-    made_from = [recall.name for recall in solution.recalls if inputs.contract_of(recall) in kinds]
+    made_from = [recall.name for recall in inputs.listing(solution)]
     if solution.fusion.method == "learned":
         made_from.append("fusion_weights")
     days = max(publish.active_days, publish.seen_days)

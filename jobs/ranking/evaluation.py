@@ -28,7 +28,7 @@ from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
 from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
 from jobs.ranking.training_rows import read_samples
-from jobs.recall.inputs import Day, contract_of
+from jobs.recall.inputs import Day, list_of, listing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -42,7 +42,6 @@ RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)
 POPULARITY_DAYS = 7
 EVERYONE = "-1"
-LISTS = ("recall_u2i", "recall_hot")
 
 Figure = tuple[str, str, int, float | None, int]
 
@@ -127,12 +126,16 @@ def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     """Lists of the day before are judged if they are there: nobody makes lists of a day that is over to judge them."""
     before, actions = add_days(ds, -1), solution.table("actions_daily")
-    judged = [solution.table(r.name) for r in solution.recalls if contract_of(r) in LISTS]
+    judged = [solution.table(line.name) for line in listing(solution)]
     lists = [(table, before) for table in (*judged, solution.table("recommendations"))]
     reach = window(before, max(POPULARITY_DAYS, solution.publish.active_days))
     return Reads(
         needs=((solution.table("rank_samples"), ds), (actions, ds)),
-        found=(*lists, *on_days(actions, reach), *input_of(solution.tables.item, before)),
+        found=(
+            *lists,
+            *on_days(actions, reach),
+            *(p for config in (solution.tables.item, solution.tables.user) for p in input_of(config, before)),
+        ),
         model_up_to=before,
     )
 
@@ -166,21 +169,21 @@ def _lists_judged(ds: str, solution: Solution) -> list[Figure]:
 
 
 def _lists_of(ds: str, solution: Solution) -> tuple[list[DataFrame], dict[str, tuple[int, ...]]]:
-    """Every list made at ds as (subject, user_id, item_id, rank)."""
-    lists, ks = [], {}
-    tables = {f"recall:{r.name}": (solution.table(r.name), contract_of(r), RECALL_KS) for r in solution.recalls}
-    tables["list"] = (solution.table("recommendations"), "recommendations", LIST_KS)
-    for subject, (table, contract, lengths) in tables.items():
-        if contract not in (*LISTS, "recommendations"):
+    """Every list made at ds as (subject, user_id, item_id, rank); user_id is NULL in a list for everyone."""
+    at, lists, ks = Day(solution, ds), [], {}
+    for line in [*listing(solution), None]:
+        name, subject = (line.name, f"recall:{line.name}") if line else ("recommendations", "list")
+        if not present_days(solution.table(name), [ds]):
+            log.info(
+                "%s ds=%s: %s has no list of the day before",
+                *(solution.table("evaluation"), add_days(ds, 1), solution.table(name)),
+            )
             continue
-        if not present_days(table, [ds]):
-            log.info("%s ds=%s: %s has no list of the day before", solution.table("evaluation"), add_days(ds, 1), table)
-            continue
-        listed = read_days(table, [ds]).where(F.col("rank") <= max(lengths))
-        if contract == "recall_hot":
+        ks[subject] = RECALL_KS if line else LIST_KS
+        listed = (list_of(at, line) if line else at.made(name)).where(F.col("rank") <= max(ks[subject]))
+        if line and not line.is_personal:
             listed = listed.where(F.col("group_key") == EVERYONE).withColumn("user_id", F.lit(None).cast("string"))
         lists.append(listed.select(F.lit(subject).alias("subject"), "user_id", "item_id", "rank"))
-        ks[subject] = lengths
     return lists, ks
 
 

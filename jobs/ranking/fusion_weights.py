@@ -18,7 +18,6 @@ from jobs.lib.days import add_days, window
 from jobs.lib.reads import Reads, input_of, on_days
 from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
-from jobs.lib.solution_params import RecallParams
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, write_days
 from jobs.ranking.candidates import hot_lists, personal_lists
@@ -105,7 +104,7 @@ def learned_rows(solution: Solution, ds: str) -> list[tuple]:
 
 def _start(solution: Solution, before: str) -> tuple[dict[str, float], str]:
     """Weight by recall line to start from, and where they come from."""
-    said = {line.name: line.fusion_weight for line in _listing(solution)}
+    said = {line.name: line.fusion_weight for line in inputs.listing(solution)}
     table = solution.table("fusion_weights")
     if before not in partitions.present_days(table):
         return said, "line"
@@ -116,7 +115,7 @@ def _start(solution: Solution, before: str) -> tuple[dict[str, float], str]:
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     """Lists of the day before are learned from if they are there, as an evaluation judges them."""
     before, actions = add_days(ds, -1), solution.table("actions_daily")
-    listed = [solution.table(name) for name in (*(line.name for line in _listing(solution)), "fusion_weights")]
+    listed = [solution.table(name) for name in (*(line.name for line in inputs.listing(solution)), "fusion_weights")]
     return Reads(
         needs=((actions, ds),),
         found=(
@@ -125,11 +124,6 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
             *input_of(solution.tables.user, before),
         ),
     )
-
-
-def _listing(solution: Solution) -> list[RecallParams]:
-    """The recall lines that list items for users or for everyone."""
-    return [line for line in solution.recalls if inputs.contract_of(line) in ("recall_u2i", "recall_hot")]
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

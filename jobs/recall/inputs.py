@@ -96,6 +96,16 @@ def contract_of(recall: RecallParams) -> str:
     return recall.module.CONTRACT
 
 
+def listing(solution: Solution) -> list[RecallParams]:
+    """The recall lines that list items for users, for groups of them, or for everyone."""
+    return [line for line in solution.recalls if contract_of(line) in ("recall_u2i", "recall_hot")]
+
+
+def list_of(at: Day, line: RecallParams) -> DataFrame:
+    """A line's list as made at a day: by user_id where it is personal (a group's list is that of its users)."""
+    return line.module.for_users(at, line) if hasattr(line.module, "for_users") else at.made(line.name)
+
+
 def for_each_day(days: list[str], build: Callable[[str], DataFrame]) -> DataFrame:
     """The rows of every day, each with its ds: one Spark plan, so that a range of days is written in one pass."""
     built = [build(ds).withColumn("ds", F.lit(ds)) for ds in days]
