@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from jobs.evaluate.split import Split
 from jobs.lib.days import add_days
@@ -25,6 +25,8 @@ log = logging.getLogger("recflow")
 @dataclass(frozen=True)
 class HeldOutDay(inputs.Day):
     """The last day of a split's train part. What nodes of that day made is what `recalled` put there."""
+
+    is_stored: ClassVar[bool] = False
 
     train: DataFrame | None = None
     tables: dict[str, DataFrame] = field(default_factory=dict)

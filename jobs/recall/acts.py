@@ -31,10 +31,10 @@ _NEEDED = {"none": [], "weight": ["cnt"], "playtime": ["value_micros"]}
 
 
 def acts_of_day(at: inputs.Day, days: int, weights: dict[str, float], value: str = "none") -> DataFrame:
-    """The acts of the days that end at `at.ds`, packed. Files of a table are read by the workers themselves; whoever
-    hands other actions than a table's hands rows."""
+    """The acts of the days that end at `at.ds`, packed. Files of a table are read by the workers themselves; what
+    an evaluation hands instead comes as rows."""
     actions = at.actions(days)
-    if type(at) is not inputs.Day:
+    if not at.is_stored:
         return packed(acts_of(actions, weights, value))
     files = day_files(at.solution.table("actions_daily"), window(at.ds, days))
     session = actions.sparkSession

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from jobs.lib import roles, tables
 from jobs.lib.days import window
@@ -34,6 +34,8 @@ def action_weights(solution: Solution) -> dict[str, float]:
 @dataclass(frozen=True)
 class Day:
     """The tables of a solution at the end of ds. Reading one that is not there raises MissingPartition."""
+
+    is_stored: ClassVar[bool] = True  # are actions those of the table, so that its files can be read instead?
 
     solution: Solution
     ds: str

@@ -7,13 +7,14 @@ int64, or of float64 in the order of users, so the same input gives the same bit
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from jobs.recall.compiled import compiled
 
 COSINE, ASYMCOSINE, JACCARD = range(3)
 _SMALL = 16  # below this a part is sorted by insertion
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def by_item(codes, ends, n_items):
     """The same pairs by item: the users[item_ends[i]:item_ends[i + 1]] ascend; and where each pair came from."""
     item_ends = np.zeros(n_items + 1, np.int64)
@@ -30,7 +31,7 @@ def by_item(codes, ends, n_items):
     return item_ends, users, origin
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def products(start, end, item_ends, users, factors, codes, ends, values, n_items, cells):
     """Rows start:end of the items x items product, in CSR form: ends, items (unordered), sums.
 
@@ -59,7 +60,7 @@ def products(start, end, item_ends, users, factors, codes, ends, values, n_items
     return row_ends, found[:n], sums[:n]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def most_similar(kind, start, row_ends, items, sums, left, right, scale, power, top_n):
     """The top_n items of each row by score descending, then code: how many a row, codes, scores.
 
@@ -88,18 +89,18 @@ def most_similar(kind, start, row_ends, items, sums, left, right, scale, power, 
     return lengths, codes, scores
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _is_before(score, code, a, b):
     return score[a] > score[b] or (score[a] == score[b] and code[a] < code[b])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _swap(score, code, a, b):
     score[a], score[b] = score[b], score[a]
     code[a], code[b] = code[b], code[a]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def best_first(score, code, n):
     """Put the n best to the front in order, by score descending, then code: a quicksort of the parts that reach there.
 
@@ -139,7 +140,7 @@ def best_first(score, code, n):
                     j -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def mixed(number):
     """The finalizer of splitmix64: every bit of the number moves every bit of the result."""
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -147,7 +148,7 @@ def mixed(number):
     return number ^ (number >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def hash_of_strings(offsets, data):
     """FNV-1a of the bytes data[offsets[k]:offsets[k + 1]], mixed: the same on any machine and in any version."""
     hashes = np.empty(len(offsets) - 1, np.uint64)
@@ -159,7 +160,7 @@ def hash_of_strings(offsets, data):
     return hashes
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def hash_of_pairs(seed, user_hash, item_hash, codes, ends):
     """A hash of (seed, user, item) for each pair: for sampling that repeats."""
     hashes = np.empty(len(codes), np.uint64)
@@ -170,7 +171,7 @@ def hash_of_pairs(seed, user_hash, item_hash, codes, ends):
     return hashes
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def swings(start, end, item_ends, users, codes, ends, user_weight, alpha2, min_common, n_items, top_n):
     """Swing of the trigger items start:end: how many similar items each, codes, scores.
 

@@ -7,10 +7,11 @@ a row other bits in a block of another shape, so what a user gets would depend o
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from jobs.recall.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def inner_products(queries: np.ndarray, transposed: np.ndarray) -> np.ndarray:
     """queries (rows x dimensions) times transposed (dimensions x items)."""
     product = np.zeros((len(queries), transposed.shape[1]))
@@ -22,7 +23,7 @@ def inner_products(queries: np.ndarray, transposed: np.ndarray) -> np.ndarray:
     return product
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def gram_of(vectors: np.ndarray) -> np.ndarray:
     """vectors' vectors, rows from first to last."""
     size = vectors.shape[1]
@@ -34,7 +35,7 @@ def gram_of(vectors: np.ndarray) -> np.ndarray:
     return gram
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve_rows(
     ends: np.ndarray,
     codes: np.ndarray,
@@ -70,7 +71,7 @@ def solve_rows(
         solved[row] = x
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _solve(matrix: np.ndarray, x: np.ndarray) -> None:
     """Replaces x by the solution of matrix z = x, and the lower half of the matrix by its Cholesky factor."""
     size = len(x)

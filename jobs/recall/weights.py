@@ -81,9 +81,9 @@ def gains_of(lists: Blended, weights: np.ndarray) -> np.ndarray:
 
 @cache
 def _kernel():
-    from numba import njit
+    from jobs.recall.compiled import compiled
 
-    @njit(cache=True)
+    @compiled()
     def gains(ends, score, is_hit, positives, ideal, short, long):
         found = np.zeros(len(positives))
         for user in range(len(positives)):
