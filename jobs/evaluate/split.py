@@ -1,9 +1,9 @@
 """Events cut into a part to learn from and a part to be judged by.
 
 Acts (events with a weight above 0) are put in order of time. `temporal`: the cut is the time of row floor(share * n);
-what is earlier is learned from, everybody is judged by what comes from then on. `user`: each user's last
-floor((1 - share) * n) acts judge; the rest is learned from, which lets a recall learn from one user what another did
-later, so it is for comparison only. Events that are no acts (impressions) are learned from up to the same moment.
+what is earlier is learned from, everybody is judged by what comes from then on. `user`: each user's first
+floor(share * n) acts are learned from, the rest judges; that lets a recall learn from one user what another did later,
+so it is for comparison only. Events that are no acts (impressions) are learned from up to the same moment.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _last_of_each_user(events: DataFrame, is_act, share: float) -> tuple[DataFra
     numbered = (
         events.withColumn("is_act", is_act)
         .withColumn("row", F.row_number().over(in_order))
-        .withColumn("last_rows", F.floor((1 - F.lit(share)) * F.count(F.lit(1)).over(of_user) + F.lit(1e-9)))
-        .withColumn("is_test", F.col("is_act") & (F.col("row") > F.count(F.lit(1)).over(of_user) - F.col("last_rows")))
+        .withColumn("kept", F.floor(F.lit(share) * F.count(F.lit(1)).over(of_user) + F.lit(1e-9)))
+        .withColumn("is_test", F.col("is_act") & (F.col("row") > F.col("kept")))
         .withColumn(
             "first_test", F.min(F.when(F.col("is_test"), F.col("event_time"))).over(Window.partitionBy("user_id"))
         )

@@ -44,9 +44,9 @@ def test_by_user_the_last_part_of_each_user_is_held_out_and_what_they_were_shown
     rows = [event("u", str(n), n) for n in range(8)] + [event("v", "a", 1), event("v", "b", 2), event("v", "c", 3)]
     rows += [event("u", "early", 5, "expr"), event("u", "late", 6, "expr"), event("w", "x", 99, "expr")]
     cut, train = parts(spark, rows, "user")
-    assert held_out(cut) == [("u", "6"), ("u", "7")]  # v has 3 acts: a quarter is less than one
+    assert held_out(cut) == [("u", "6"), ("u", "7"), ("v", "c")]  # of v's 3 acts floor(2.25) are kept
     assert {row for row in train if row[2] == "expr"} == {("u", "early", "expr"), ("w", "x", "expr")}
-    assert len([row for row in train if row[0] == "v"]) == 3
+    assert len([row for row in train if row[0] == "v"]) == 2
 
 
 @pytest.mark.parametrize("rows", [[], [event("u", "a", 1, "expr")], [event("u", "a", 1)]], ids=["none", "shown", "one"])
