@@ -56,7 +56,6 @@ def judged_registration(name: str) -> dict:
             "event": {"rating": {"column": "rating", "at_least": 0, "positive": "click"}},
         }
         raw["solution"].pop("features")
-    raw["solution"]["publish"] = {"seen_days": DAYS}
     return raw
 
 

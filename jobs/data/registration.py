@@ -114,7 +114,7 @@ def solution_fields(raw: dict, file: Path, defaults: dict) -> dict[str, Any]:
 
 
 def _is_possible(line: dict, registration: Registration) -> bool:
-    """Some recalls need a user table with categorical columns, or both tables; a registration may lack them."""
+    """Some recalls need a user table with categorical columns, or a user or item table; one may not be there."""
     users, items = registration.files.user, registration.files.item
     if line["job"] == "grouped_hot":
         return users is not None and bool(users.attributes("categorical"))

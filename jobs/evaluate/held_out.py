@@ -24,7 +24,10 @@ log = logging.getLogger("recflow")
 
 @dataclass(frozen=True)
 class HeldOutDay(inputs.Day):
-    """The last day of a split's train part. What nodes of that day made is what `recalled` put there."""
+    """The last day of a split's train part. What nodes of that day made is what `recalled` put there.
+
+    Users and items are those of the snapshot of that day: in a cut within a day, a daily snapshot knows of its end.
+    """
 
     is_stored: ClassVar[bool] = False
 
@@ -34,8 +37,8 @@ class HeldOutDay(inputs.Day):
     def actions(self, days: int) -> DataFrame:
         return self.train.where((F.col("ds") > add_days(self.ds, -days)) & (F.col("ds") <= self.ds))
 
-    def acted(self, days: int) -> DataFrame:
-        """All of train: a pair that was learned from is not judged by, however long ago it was."""
+    def acts(self) -> DataFrame:
+        """(user_id, item_id) of everything in train, repeated."""
         return inputs.acted_items(self.train, inputs.action_weights(self.solution))
 
     def made(self, name: str) -> DataFrame:
@@ -55,7 +58,7 @@ def with_windows(solution: Solution, days: int) -> Solution:
             return line
         return line.model_copy(update={key: days for key in WINDOWS if key in type(line).model_fields})
 
-    publish = solution.publish.model_copy(update={"active_days": days})
+    publish = solution.publish.model_copy(update={"active_days": days, "seen_days": days})
     changed = solution.model_copy(
         update={"recalls": [line_with(line) for line in solution.recalls], "publish": publish}
     )

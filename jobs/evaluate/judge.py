@@ -69,7 +69,9 @@ class Judge:
         """(measure, k) -> one value a user; NaN where a user has no value."""
         users = self.positives.shape[0]
         wanted = np.diff(self.positives.indptr)
-        is_hit = np.asarray(self.positives[lists.user, lists.item]).ravel().astype(bool)
+        is_hit = np.zeros(len(lists.user), bool)
+        if len(lists.user):
+            is_hit[:] = np.asarray(self.positives[lists.user, lists.item]).ravel()
         gain = 1 / np.log2(lists.rank + 1.0)
         ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, max(KS) + 2)))])
         novelty = -np.log2((self.popularity[lists.item] + 1) / (self.actors + 1))
@@ -115,6 +117,25 @@ class Judge:
         low, high = np.percentile(means, PERCENTILES)
         return float(values[has_value].mean()), float(low), float(high)
 
+    def share(self, subject: str, measure: str, k: int, found: int, total: int) -> Figure:
+        """A share of users or items; resamples of yes and no are draws of a binomial."""
+        if not total:
+            return Figure(subject, measure, k, None, None, None, 0)
+        drawn = np.random.default_rng(self.seed).binomial(total, found / total, RESAMPLES) / total
+        low, high = np.percentile(drawn, PERCENTILES)
+        return Figure(subject, measure, k, found / total, float(low), float(high), total)
+
+    def overlap(self, one: Lists, other: Lists, k: int) -> tuple[float | None, float | None, float | None]:
+        """Mean share of a user's first k items in `one` that are among the first k in `other`, and its bounds."""
+        users, items = self.positives.shape
+        keys = [
+            lists.user[lists.rank <= k].astype(np.int64) * items + lists.item[lists.rank <= k] for lists in (one, other)
+        ]
+        user = keys[0] // items
+        length = np.bincount(user, minlength=users)
+        shared = np.bincount(user, weights=np.isin(keys[0], keys[1]), minlength=users)
+        return self.interval(np.divide(shared, length, out=np.full(users, np.nan), where=length > 0))
+
     def _coverage(self, subject: str, lists: Lists, k: int) -> Figure:
         """Bounds of a resample are biased downwards (it has fewer distinct users), so they are about their own mean."""
         items = int(self.catalog.sum())
@@ -128,16 +149,3 @@ class Judge:
             return Figure(subject, "coverage", k, None, None, None, 0)
         low, high = np.percentile(shares, PERCENTILES) - shares.mean()
         return Figure(subject, "coverage", k, value, max(0.0, value + low), min(1.0, value + high), items)
-
-
-def overlap(one: Lists, other: Lists, k: int, items: int) -> float | None:
-    """Mean share of a user's first k items in `one` that are among the first k in `other`."""
-    keys = [
-        lists.user[lists.rank <= k].astype(np.int64) * items + lists.item[lists.rank <= k] for lists in (one, other)
-    ]
-    if not len(keys[0]):
-        return None
-    is_shared = np.isin(keys[0], keys[1])
-    user = keys[0] // items
-    shared, length = np.bincount(user, weights=is_shared), np.bincount(user)
-    return float((shared[length > 0] / length[length > 0]).mean())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,49 +15,66 @@ from jobs.lib.errors import RecflowError
 from jobs.recall.sparse import place, sorted_ids
 
 DEPTH = max(KS)
+CELLS = 4_000_000  # users x items that are looked at at a time
+NONE = np.empty(0, np.int64)
 GIVEN = ("user_id", "item_id", "score")
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Ids in byte order; a code is a place in them."""
+    """Ids in byte order; a code is a place in them. seen: cells (user * items + item) that no list may hold, sorted."""
 
     users: pa.Array
     items: pa.Array
+    seen: np.ndarray
 
     def lists(self, rows: pa.Table) -> Lists:
-        """From (user_id, item_id, rank) rows; users and items without a code are left out."""
+        """From (user_id, item_id, rank) rows, without what users have seen; users and items without a code are left
+        out."""
         user, item = self.pairs(rows)
-        rank = rows["rank"].to_numpy().astype(np.int64)
         kept = (user >= 0) & (item >= 0)
-        order = np.lexsort((rank[kept], user[kept]))
-        return Lists(user[kept][order], item[kept][order], rank[kept][order])
+        user, item, rank = user[kept], item[kept], rows["rank"].to_numpy()[kept]
+        is_new = ~np.isin(user.astype(np.int64) * len(self.items) + item, self.seen)
+        user, item, rank = user[is_new], item[is_new], rank[is_new]
+        order = np.lexsort((rank, user))
+        user, item = user[order].astype(np.int64), item[order].astype(np.int64)
+        return Lists(user, item, np.arange(len(user)) - np.searchsorted(user, user) + 1)
 
-    def everyones(self, rows: pa.Table, seen: set[tuple[int, int]]) -> Lists:
+    def everyones(self, rows: pa.Table) -> Lists:
         """From (item_id, rank) rows, the same for everyone: each user's first DEPTH of them that they have not seen."""
         item = self.items_of(rows)[np.argsort(rows["rank"].to_numpy(), kind="stable")]
-        return self.without_seen(np.broadcast_to(item, (len(self.users), len(item))), seen)
+        item = item[item >= 0][: DEPTH + self.most_seen]
+        return self._without_seen(lambda users: np.broadcast_to(item, (users, len(item))), len(item))
 
-    def random(self, items: np.ndarray, seen: set[tuple[int, int]], seed: int) -> Lists:
+    def random(self, items: np.ndarray, seed: int) -> Lists:
         """Items on offer (codes) in an order of chance, another one for each user."""
         rng = np.random.default_rng(seed)
-        most_seen = max(np.bincount([user for user, _ in seen], minlength=1)) if seen else 0
-        length = min(len(items), DEPTH + most_seen)
-        if len(items) > 20 * length:  # distinct with a few draws more than needed
-            drawn = rng.integers(0, len(items), (len(self.users), 2 * length))
-            drawn = np.array([row[np.sort(np.unique(row, return_index=True)[1])[:length]] for row in drawn])
-        else:
-            drawn = np.array([rng.permutation(len(items))[:length] for _ in range(len(self.users))])
-        return self.without_seen(items[drawn], seen)
+        length = min(len(items), DEPTH + self.most_seen)
 
-    def without_seen(self, item: np.ndarray, seen: set[tuple[int, int]]) -> Lists:
-        """item: users x places, best first."""
-        cell = np.arange(len(self.users))[:, None] * len(self.items) + item
-        left_out = np.array([user * len(self.items) + code for user, code in seen], np.int64)
-        is_open = ~np.isin(cell, left_out) & (item >= 0)
-        rank = np.cumsum(is_open, axis=1)
-        user, column = np.nonzero(is_open & (rank <= DEPTH))
-        return Lists(user, item[user, column], rank[user, column])
+        def drawn(users: int) -> np.ndarray:
+            if len(items) <= 20 * length:
+                return items[np.array([rng.permutation(len(items))[:length] for _ in range(users)])]
+            places = rng.integers(0, len(items), (users, 2 * length))  # twice as many: enough of them are distinct
+            return items[np.array([row[np.sort(np.unique(row, return_index=True)[1])[:length]] for row in places])]
+
+        return self._without_seen(drawn, length)
+
+    @property
+    def most_seen(self) -> int:
+        """The most items that a judged user has seen."""
+        return int(np.bincount(self.seen // len(self.items)).max()) if len(self.seen) else 0
+
+    def _without_seen(self, items_for: Callable[[int], np.ndarray], length: int) -> Lists:
+        """items_for: of so many users, their items, best first (users x length). By blocks of users."""
+        block, parts = max(1, CELLS // max(1, length)), []
+        for start in range(0, len(self.users), block):
+            users = np.arange(start, min(start + block, len(self.users)))
+            item = items_for(len(users))
+            is_open = ~np.isin(users[:, None] * len(self.items) + item, self.seen)
+            rank = np.cumsum(is_open, axis=1)
+            row, column = np.nonzero(is_open & (rank <= DEPTH))
+            parts.append((users[row], item[row, column].astype(np.int64), rank[row, column]))
+        return Lists(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def pairs(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Codes of user_id and item_id; -1 where there is none."""
@@ -67,8 +85,12 @@ class Codes:
         return place(_plain(rows["item_id"]), self.items)
 
 
-def codes_of(users: pa.Table, *with_items: pa.Table) -> Codes:
-    return Codes(sorted_ids([_plain(users["user_id"])]), sorted_ids([_plain(rows["item_id"]) for rows in with_items]))
+def codes_of(users: pa.Table, seen: pa.Table | None, *with_items: pa.Table) -> Codes:
+    codes = Codes(sorted_ids([_plain(users["user_id"])]), sorted_ids([_plain(r["item_id"]) for r in with_items]), NONE)
+    if seen is None:
+        return codes
+    user, item = codes.pairs(seen)
+    return replace(codes, seen=np.unique((user.astype(np.int64) * len(codes.items) + item)[(user >= 0) & (item >= 0)]))
 
 
 def given_lists(name: str, path: str, users: pa.Array) -> pa.Table:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from jobs.evaluate.held_out import HeldOutDay, longest_window, recalled
-from jobs.evaluate.judge import Figure, Judge, Lists, overlap
+from jobs.evaluate.judge import Figure, Judge, Lists
 from jobs.evaluate.lists import DEPTH, Codes, codes_of, given_lists
 from jobs.evaluate.split import By, Split, split
 from jobs.lib import partitions, roles, tables
@@ -31,7 +31,7 @@ from jobs.ranking.fusion_weights import DEPTH as LEARNED_DEPTH
 from jobs.ranking.fusion_weights import lists_to_learn_from
 from jobs.recall import inputs
 from jobs.recall.pairec import EVERYONE
-from jobs.recall.weights import blended, learned
+from jobs.recall.weights import blended, can_teach, learned
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -108,7 +108,7 @@ def positives_of(day: HeldOutDay, held_out: Split) -> tuple[DataFrame, DataFrame
     """Test pairs that count, and what lists leave out: pairs of train, where the solution excludes what was seen."""
     if not day.solution.publish.exclude_seen:
         return held_out.test, None
-    seen = day.acted(1).distinct()
+    seen = day.acted(day.solution.publish.seen_days).distinct()
     return held_out.test.join(seen, on=["user_id", "item_id"], how="anti"), seen
 
 
@@ -118,16 +118,18 @@ def _learned(day: HeldOutDay, held_out: Split) -> dict[str, float]:
     personal, hot, left_out, wanted = lists_to_learn_from(day, lines, positives, seen)
     start = {line.name: line.fusion_weight for line in day.solution.recalls}
     names = [*personal, *hot]
-    found, before, after = learned(
-        blended(personal, hot, left_out, wanted, LEARNED_DEPTH), [start[name] for name in names]
-    )
+    lists = blended(personal, hot, left_out, wanted, LEARNED_DEPTH)
+    if not can_teach(lists):
+        log.warning("the acts of %d users teach no weights: those of the recall lines are used", len(lists.positives))
+        return {}
+    found, before, after = learned(lists, [start[name] for name in names])
     log.info("learned: mean gain %.4f -> %.4f", before, after)
     return dict(zip(names, found.tolist(), strict=True))
 
 
 def _judged(day: HeldOutDay, held_out: Split, weights: dict[str, float], given: dict[str, str]) -> Evaluation:
     positives, seen = positives_of(day, held_out)
-    known = day.acted(1).select("user_id").distinct()
+    known = day.acts().select("user_id").distinct()
     warm = positives.join(known, on="user_id", how="semi")
     everyone = warm.select("user_id").distinct()
     sampled_from = everyone.count()
@@ -137,21 +139,20 @@ def _judged(day: HeldOutDay, held_out: Split, weights: dict[str, float], given: 
     cold = held_out.test.select("user_id").distinct().join(known, on="user_id", how="anti")
     cold = cold.orderBy(seeded_hash(0, "user_id"), "user_id").limit(MAX_USERS).persist()
     theirs = warm.join(F.broadcast(users), on="user_id", how="semi").toArrow()
-    popular = day.acted(1).distinct().groupBy("item_id").count().toArrow()
+    popular = day.acts().distinct().groupBy("item_id").count().toArrow()
     offered = day.offered()
     catalog = popular.select(["item_id"]) if offered is None else offered.distinct().toArrow()
-    codes = codes_of(users.toArrow(), theirs, popular, catalog)
-    left_out = set()
-    if seen is not None:
-        pairs = seen.join(F.broadcast(users), on="user_id", how="semi").toArrow()
-        left_out = set(zip(*[side.tolist() for side in codes.pairs(pairs)], strict=True))
+    pairs = None if seen is None else seen.join(F.broadcast(users), on="user_id", how="semi").toArrow()
+    codes = codes_of(users.toArrow(), pairs, theirs, popular, catalog)
     judge = _judge(codes, theirs, popular, catalog, known.count())
-    lists = _lists(day, weights, codes, users, left_out, popular, judge)
+    lists = _lists(day, weights, codes, users, popular, judge)
     for name, path in given.items():
         lists[name] = codes.lists(given_lists(name, path, codes.users))
     figures = [figure for subject, listed in lists.items() for figure in judge.figures(subject, listed)]
-    figures += _cold(day, weights, given, codes, cold, held_out, lists, judge)
+    figures += _cold(day, given, codes, cold, held_out, lists, judge)
     ndcg = {f.subject: f.value for f in figures if (f.measure, f.k) == ("ndcg", 10) and f.subject in weights}
+    if not ndcg:
+        raise RecflowError("the solution has no recall line that lists items: there is nothing to judge")
     best = max(sorted(ndcg), key=lambda name: ndcg[name] or 0.0)
     for one, other in [(FUSED, best), *((FUSED, name) for name in given), *((best, name) for name in given)]:
         for (measure, k), bounds in judge.difference(lists[one], lists[other]).items():
@@ -159,8 +160,8 @@ def _judged(day: HeldOutDay, held_out: Split, weights: dict[str, float], given: 
     for one in lists:
         for other in lists:
             if one != other:
-                shared = overlap(lists[one], lists[other], OVERLAP_K, len(codes.items))
-                figures.append(Figure(f"{one} in {other}", "overlap", OVERLAP_K, shared, None, None, len(codes.users)))
+                shared = judge.overlap(lists[one], lists[other], OVERLAP_K)
+                figures.append(Figure(f"{one} in {other}", "overlap", OVERLAP_K, *shared, len(codes.users)))
     counted = (len(codes.users), sampled_from, cold.count())
     users.unpersist()
     cold.unpersist()
@@ -184,23 +185,16 @@ def _of_users(rows: DataFrame, users: DataFrame) -> pa.Table:
 
 
 def _lists(
-    day: HeldOutDay,
-    weights: dict[str, float],
-    codes: Codes,
-    users: DataFrame,
-    seen: set[tuple[int, int]],
-    popular: pa.Table,
-    judge: Judge,
+    day: HeldOutDay, weights: dict[str, float], codes: Codes, users: DataFrame, popular: pa.Table, judge: Judge
 ) -> dict[str, Lists]:
     """Every subject's lists for the judged users."""
     found = {name: codes.lists(_of_users(rows, users)) for name, rows in personal_lists(day).items()}
-    for name, rows in hot_lists(day).items():
-        found[name] = codes.everyones(_everyones(rows), seen)
+    found |= {name: codes.everyones(_everyones(rows)) for name, rows in hot_lists(day).items()}
     found[FUSED] = codes.lists(_of_users(candidates_at(day, weights), users))
     order = np.lexsort((codes.items_of(popular), -popular["count"].to_numpy()))
     ranked = popular.take(pa.array(order)).append_column("rank", pa.array(np.arange(1, len(order) + 1)))
-    found[POPULARITY] = codes.everyones(ranked, seen)
-    found[RANDOM] = codes.random(np.flatnonzero(judge.catalog), seen, judge.seed)
+    found[POPULARITY] = codes.everyones(ranked)
+    found[RANDOM] = codes.random(np.flatnonzero(judge.catalog), judge.seed)
     return found
 
 
@@ -208,31 +202,35 @@ def _everyones(rows: DataFrame) -> pa.Table:
     return rows.where(F.col("group_key") == EVERYONE).orderBy("rank").select("item_id", "rank").toArrow()
 
 
-def _cold(day, weights, given, codes, cold, held_out: Split, lists: dict[str, Lists], judge: Judge) -> list[Figure]:
+def _cold(
+    day: HeldOutDay,
+    given: dict[str, str],
+    codes: Codes,
+    cold: DataFrame,
+    held_out: Split,
+    lists: dict[str, Lists],
+    judge: Judge,
+) -> list[Figure]:
     """Shares of test users without history that get a list, and of test items without history that stand on one."""
     users = cold.count()
-    new_items = held_out.test.select("item_id").distinct().toArrow()
+    code = codes.items_of(held_out.test.select("item_id").distinct().toArrow())
     is_cold = np.zeros(len(codes.items), bool)
-    code = codes.items_of(new_items)
     is_cold[code[code >= 0]] = True
     is_cold &= judge.popularity == 0
-    unlisted = int((code < 0).sum())  # nobody lists what nobody knows of
+    items = int(is_cold.sum() + (code < 0).sum())  # what has no code is on nobody's list
     personal = personal_lists(day)
     cold_ids = pa.array([row.user_id for row in cold.collect()], pa.string())
     figures = []
     for subject, listed in lists.items():
         on_lists = len(np.unique(listed.item[is_cold[listed.item]]))
-        items = int(is_cold.sum()) + unlisted
-        figures.append(
-            Figure(subject, "cold_items_served", DEPTH, on_lists / items if items else None, None, None, items)
-        )
-        if subject == FUSED:
-            served = 0  # only active users have candidates; others get the fallback row
-        elif subject in given:
+        figures.append(judge.share(subject, "cold_items_served", DEPTH, on_lists, items))
+        if subject in given:
             served = len(given_lists(subject, given[subject], cold_ids)["user_id"].unique())
-        elif subject in personal:
-            served = personal[subject].select("user_id").distinct().join(cold, on="user_id", how="semi").count()
+        elif subject == FUSED or subject in personal:  # whoever had any event gets candidates
+            actions = day.actions(day.solution.publish.active_days)
+            rows = actions if subject == FUSED else personal[subject]
+            served = rows.select("user_id").distinct().join(cold, on="user_id", how="semi").count()
         else:
             served = users
-        figures.append(Figure(subject, "cold_users_served", 0, served / users if users else None, None, None, users))
+        figures.append(judge.share(subject, "cold_users_served", 0, served, users))
     return figures

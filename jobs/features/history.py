@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def history_days(solution: Solution) -> int:
     """Days up to and including ds that some node of the flow reads.
 
-    Training looks back furthest as a rule: the features of its first day stand on a window of their own. A recall's own
-    reach is any of its parameters that ends in `_days`.
+    Training looks back furthest as a rule: the features of its first day stand on a window of their own.
     """
-    recalled = (v for r in solution.recalls for k, v in r.model_dump().items() if k.endswith("_days") and v is not None)
     training = solution.ranking.training_days + longest_window(solution)
-    return max(training, solution.publish.active_days, solution.publish.seen_days, *(int(v) for v in recalled))
+    return max(
+        training, solution.publish.active_days, solution.publish.seen_days, *(r.reach_days for r in solution.recalls)
+    )
 
 
 def window_reads(solution: Solution, ds: str, days: int) -> Reads:

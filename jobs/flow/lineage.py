@@ -64,7 +64,11 @@ def config_id(solution: Solution, node: Node) -> str:
     parts = {path: _part(solution, path) for path in (*BASE, *module.SETTINGS)}
     if hasattr(module, "contracts"):
         parts["contracts"] = [contract.content_id for contract in module.contracts(solution)]
-    params = node.params.model_dump(mode="json") if node.stage == "recall" else None
+    if "recalls" in module.SETTINGS:  # these nodes also run the code of recalls that list items for groups of users
+        by_group = [line.module.__name__ for line in solution.recalls if hasattr(line.module, "for_users")]
+        parts["code"] = [code_id(name) for name in sorted(set(by_group))]
+    blended_later = {"fusion_weight", "quota"}
+    params = node.params.model_dump(mode="json", exclude=blended_later) if node.stage == "recall" else None
     text = json.dumps([tables, parts, params], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

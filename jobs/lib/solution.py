@@ -46,6 +46,7 @@ class Node:
 
 CREATE_DATA = Node("create_data", "create_data", "data", history=True)
 CLEAN_UP = Node("clean_up", "clean_up", "data")
+RESERVED = ("catalog", "fused", "list", "popularity", "random")  # what lists are called beside recalls
 BESIDE = {node.name: node for node in (CREATE_DATA, CLEAN_UP)}  # jobs with DAGs of their own
 
 
@@ -98,6 +99,8 @@ class Solution(Strict):
         seen: dict[str, str] = {}
         for recall in self.recalls:
             where = f"recalls[{recall.name}]"
+            if recall.name in RESERVED:
+                raise ValueError(f"recalls: the name {recall.name!r} is taken; others that are: {', '.join(RESERVED)}")
             if recall.name in seen:
                 raise ValueError(f"recalls: the name {recall.name!r} is used twice")
             _refuse_unknown(f"{where}.event", recall.events_named, self.events)

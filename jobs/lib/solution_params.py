@@ -50,6 +50,11 @@ class RecallParams(Strict):
         return None
 
     @property
+    def reach_days(self) -> int:
+        """The days up to ds that the recall reads: the longest of its parameters that end in `_days`."""
+        return max((int(v) for k, v in self.model_dump().items() if k.endswith("_days") and v is not None), default=1)
+
+    @property
     def is_personal(self) -> bool:
         """Does it list items for single users, or for groups of them?"""
         return self.module.CONTRACT == "recall_u2i" or hasattr(self.module, "for_users")

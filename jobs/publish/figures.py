@@ -18,6 +18,7 @@ from jobs.lib.session import at_once
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
+from jobs.ranking.candidates import CATALOG
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -50,7 +51,7 @@ class Totals:
 def totals_of(solution: Solution, ds: str) -> Totals:
     """One pass over the lists. Every user has exactly one item of rank 1."""
     lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
-    recalls = [recall.name for recall in solution.recalls]
+    recalls = [*(recall.name for recall in solution.recalls), CATALOG]
     counted = lists.agg(
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col("rank") == 1).alias("users"),

@@ -7,8 +7,8 @@ keeps a place for so many of its items. Ties go to the lower item id; every sour
 
 Left out: items not on offer and, with publish.exclude_seen, items acted on within publish.seen_days (being shown an
 item is not acting on it). Each user takes from the hot lists only as many items as could still enter the list. Lists
-that stay short are filled up with what else is on offer, newest first (source `catalog`), so a user has fewer than
-publish.candidates only when nothing more is on offer that they have not acted on; how many those are is logged.
+that stay short are filled up with what else is on offer, the newest first, 9,999 items at most (source `catalog`): a
+user has fewer than publish.candidates only when nothing of it is left that they have not acted on. How many is logged.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         for length, users in short_lists(solution, ds):
             log.info(
                 "%s ds=%s: %s users have fewer than %s candidates (the shortest list: %s): they have acted on all else "
-                "that is on offer",
+                "that is on offer (of the newest 9,999)",
                 *(table, ds, f"{users:,}", f"{solution.publish.candidates:,}", f"{length:,}"),
             )
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "evaluation"
-SETTINGS = ("features", "publish.active_days", "ranking.target", "ranking.max_train_rows", "ranking.seed")
+SETTINGS = ("features", "recalls", "publish.active_days", "ranking.target", "ranking.max_train_rows", "ranking.seed")
 SCHEMA = "subject string, measure string, k int, value double, n bigint, ds string"
 RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)

@@ -2,8 +2,8 @@
 
 Grain: one row per (ds, recall). Made when the solution says `fusion: {method: learned}`. The lists are those of ds - 1,
 the acts those of ds, new to the user where publish.exclude_seen leaves seen items out; how weights are found stands in
-jobs/recall/weights.py. It starts from the weights of the day before (else those of the recall lines). With fewer than
-MIN_USERS users to learn from, or without lists of the day before, the weights it would start from are kept: `carried`,
+jobs/recall/weights.py. It starts from the weights of the day before (else those of the recall lines). With too few
+users to learn from, no hit at all, or no lists of the day before, the weights it would start from are kept: `carried`,
 or `line`.
 """
 
@@ -20,7 +20,6 @@ from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, write_days
-from jobs.ranking.candidates import hot_lists, personal_lists
 from jobs.recall import inputs
 from jobs.recall.pairec import EVERYONE
 
@@ -31,39 +30,41 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "fusion_weights"
-SETTINGS = ("recalls", "fusion", "publish.seen_days", "publish.exclude_seen")
+SETTINGS = ("recalls", "fusion", "publish.active_days", "publish.seen_days", "publish.exclude_seen")
 SCHEMA = "recall string, weight double, origin string, users bigint, gain_before double, gain_after double, ds string"
 DEPTH = 100  # of each list; what is further down does not reach the first 50
-MIN_USERS = 100
 MAX_USERS = 2_000  # learned from at most so many, chosen by a hash of their id: about 1 GB with ten recalls
 MAX_POSITIVES = 1_000_000
+MOST_SEEN = 1_000  # a user who has seen more of a hot list than this has fewer items of it to learn from
 
 
 def lists_to_learn_from(
     at: inputs.Day, lines: list[str], positives: DataFrame, seen: DataFrame | None
 ) -> tuple[dict[str, pa.Table], dict[str, pa.Table], pa.Table | None, pa.Table]:
-    """What `jobs.recall.weights.blended` takes, of at most MAX_USERS users with positives, in this process."""
+    """What `jobs.recall.weights.blended` takes, of at most MAX_USERS users with positives, in this process.
+
+    A recall that lists nothing for them has nothing to be judged by, and is left out.
+    """
     users = positives.select("user_id").distinct().orderBy(seeded_hash(0, "user_id"), "user_id").limit(MAX_USERS)
     chosen = F.broadcast(users.persist())
-    theirs = positives.join(chosen, on="user_id", how="semi").select("user_id", "item_id").limit(MAX_POSITIVES)
+    theirs = positives.join(chosen, on="user_id", how="semi").select("user_id", "item_id")
+    wanted = theirs.orderBy("user_id", "item_id").limit(MAX_POSITIVES).toArrow()
     left_out = None if seen is None else seen.join(chosen, on="user_id", how="semi").distinct().toArrow()
-    deepest = DEPTH + (0 if left_out is None or not left_out.num_rows else _most(left_out))
-    personal = {
-        name: rows.where(F.col("rank") <= DEPTH).join(chosen, on="user_id", how="semi").drop("rank", "ds").toArrow()
-        for name, rows in personal_lists(at).items()
-        if name in lines
-    }
-    hot = {
-        name: rows.where((F.col("group_key") == EVERYONE) & (F.col("rank") <= deepest))
-        .orderBy("rank")
-        .select("item_id", "score")
-        .toArrow()
-        for name, rows in hot_lists(at).items()
-        if name in lines
-    }
-    wanted = theirs.toArrow()
+    deepest = DEPTH + min(MOST_SEEN, _most(left_out) if left_out is not None and left_out.num_rows else 0)
+    personal, hot = {}, {}
+    for line in inputs.listing(at.solution):
+        if line.name not in lines:
+            continue
+        rows = inputs.list_of(at, line)
+        if line.is_personal:
+            theirs = rows.where(F.col("rank") <= DEPTH).join(chosen, on="user_id", how="semi")
+            personal[line.name] = theirs.select("user_id", "item_id", "score").toArrow()
+        else:
+            everyones = rows.where((F.col("group_key") == EVERYONE) & (F.col("rank") <= deepest)).orderBy("rank")
+            hot[line.name] = everyones.select("item_id", "score").toArrow()
     users.unpersist()
-    return personal, hot, left_out, wanted
+    listed = [{name: rows for name, rows in kind.items() if rows.num_rows} for kind in (personal, hot)]
+    return *listed, left_out, wanted
 
 
 def _most(seen: pa.Table) -> int:
@@ -75,7 +76,7 @@ def _most(seen: pa.Table) -> int:
 
 def learned_rows(solution: Solution, ds: str) -> list[tuple]:
     """The rows of a day."""
-    from jobs.recall.weights import blended, learned
+    from jobs.recall.weights import blended, can_teach, learned
 
     before, table = add_days(ds, -1), solution.table("fusion_weights")
     start, origin = _start(solution, before)
@@ -92,14 +93,15 @@ def learned_rows(solution: Solution, ds: str) -> list[tuple]:
     personal, hot, left_out, wanted = lists_to_learn_from(at, lines, positives, seen)
     blend = blended(personal, hot, left_out, wanted, DEPTH)
     users, names = len(blend.positives), [*personal, *hot]
-    if users < MIN_USERS:
-        log.info("%s ds=%s: %d users to learn from, %d are needed, weights are %s", table, ds, users, MIN_USERS, origin)
+    if not can_teach(blend):
+        log.info("%s ds=%s: the acts of %d users teach nothing yet, weights are %s", table, ds, users, origin)
         return kept
     weights, gain_before, gain_after = learned(blend, [start[name] for name in names])
     found = dict(zip(names, weights.tolist(), strict=True))
+    greatest = max(start[name] for name in names) or 1.0  # the others stay in proportion
     log.info("%s ds=%s: gain %.4f -> %.4f with %s", table, ds, gain_before, gain_after, found)
     learned_now = [(name, weight, "learned", users, gain_before, gain_after) for name, weight in found.items()]
-    return learned_now + [row for row in kept if row[0] not in found]
+    return learned_now + [(name, weight / greatest, *more) for name, weight, *more in kept if name not in found]
 
 
 def _start(solution: Solution, before: str) -> tuple[dict[str, float], str]:
@@ -120,7 +122,7 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
         needs=((actions, ds),),
         found=(
             *((table, before) for table in listed),
-            *on_days(actions, window(before, solution.publish.seen_days)),
+            *on_days(actions, window(before, max(solution.publish.active_days, solution.publish.seen_days))),
             *input_of(solution.tables.user, before),
         ),
     )

@@ -4,8 +4,8 @@ Grain: one row per (user_id, item_id). Source: DropoutNet (Volkovs et al. 2017):
 histories are masked. Here a ridge regression from attributes to the vectors of a recall_vectors table stands in for the
 vectors that a history would have given (jobs/recall/attributes.py), for users and for items. Score: the inner product.
 
-- A user of the snapshot, or active within publish.active_days, who has no vector gets recall_count of the items on
-  offer. Without telling attributes the vector is that of the average user, whose products are how popular items are.
+- A user who has no vector gets recall_count of the items on offer: who is active within publish.active_days, and of
+  the snapshot the max_users that registered last (by id where no time is known). Without telling attributes the vector is that of the average user, whose products are how popular items are.
 - A user with a vector gets new_items of the items on offer that have none.
 
 Left out are items that the user acted on (publish.seen_days), items not on offer, and scores of 0 or less. Without a
@@ -50,6 +50,7 @@ class Params(RecallParams):
     source: Name
     recall_count: int = Field(200, ge=1, le=10_000)
     new_items: int = Field(50, ge=0, le=10_000)
+    max_users: int = Field(100_000, ge=0, le=10_000_000)
     regularization: float = Field(10.0, gt=0, allow_inf_nan=False)
     max_features: int = Field(1000, ge=1, le=4000)
     exclude_seen: bool = True
@@ -63,12 +64,14 @@ def cold_start(
     seen: DataFrame | None,
     offered: DataFrame | None,
     params: Params,
+    newest: DataFrame | None = None,
 ) -> DataFrame:
     """(user_id, item_id, score, rank).
 
     vectors: a recall_vectors table; users and items: (id, tokens), None where there is no such table; active: (user_id)
     who get a list whether they are in `users` or not; seen: (user_id, item_id) to leave out; offered: (item_id) that
-    may be recalled, None for any. Duplicates in active and seen are welcome.
+    may be recalled, None for any; newest: (id) of the users who get one without being active, None for all. Duplicates
+    in active and seen are welcome.
     """
     from jobs.recall.attributes import fitted
 
@@ -88,7 +91,7 @@ def cold_start(
     catalog, is_new = _catalog(known, items, of_items, offered, params)
     log.info("%s: %s items on offer, %s of them new", params.name, f"{len(catalog.ids):,}", f"{is_new.sum():,}")
     shared = session.sparkContext.broadcast((of_users, catalog, is_new))
-    cold = _cold(users, active, warm)
+    cold = _cold(users, active, newest, warm)
     rows = cold.unionByName(_renamed(warm), allowMissingColumns=True) if is_new.any() else cold
     if seen is not None:
         left_out = seen.join(rows, on="user_id", how="semi").select("user_id", "item_id").distinct()
@@ -133,9 +136,10 @@ def _foretold(of_items: Attributes, batches: Iterator[pa.RecordBatch]) -> Iterat
         yield pa.RecordBatch.from_arrays([batch.column("side"), batch.column("id"), vectors], ["side", "id", "vector"])
 
 
-def _cold(users: DataFrame, active: DataFrame, warm: DataFrame) -> DataFrame:
+def _cold(users: DataFrame, active: DataFrame, newest: DataFrame | None, warm: DataFrame) -> DataFrame:
     """(user_id, tokens, vector NULL, item_id NULL) of everyone without a vector; no tokens for who is not described."""
-    everyone = users.select("id").union(active.select(F.col("user_id").alias("id"))).distinct()
+    known = (users if newest is None else newest).select("id")
+    everyone = known.union(active.select(F.col("user_id").alias("id"))).distinct()
     told = everyone.join(warm, on="id", how="anti").join(users, on="id", how="left")
     return told.select(
         F.col("id").alias("user_id"),
@@ -205,7 +209,16 @@ def recalled(at: inputs.Day, params: Params) -> DataFrame:
         at.acted(publish.seen_days) if params.exclude_seen else None,
         at.offered(),
         params,
+        _newest(at, params),
     )
+
+
+def _newest(at: inputs.Day, params: Params) -> DataFrame | None:
+    """(id) of the users who registered last."""
+    if at.solution.tables.user is None:
+        return None
+    newest = at.users().orderBy(F.desc_nulls_last("registration_time"), "user_id").limit(params.max_users)
+    return newest.select(F.col("user_id").alias("id"))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -19,6 +19,7 @@ from jobs.recall.sparse import coded, place, sorted_ids
 
 SCALE = 1_000_000_000
 LISTED = 10_000  # points for being listed at all
+OPENED = 1_000  # users whose open places are looked for at a time
 SEEN, ACTIVE = -1, -2  # `recall` of a row that says: this user acted on the item; this user gets a list
 
 
@@ -194,11 +195,20 @@ def _open_positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each active user the first `limit` positions of the hot list but those taken: users, and positions."""
     user, position = user[position >= 0], position[position >= 0]
-    most_taken = int(np.bincount(user).max()) if len(user) else 0
-    is_open = np.repeat(is_active[:, None], min(len(hot.items), limit + most_taken), axis=1)
-    within = position < is_open.shape[1]
-    is_open[user[within], position[within]] = False
-    return np.nonzero(is_open & (np.cumsum(is_open, axis=1) <= limit))
+    taken = np.bincount(user, minlength=len(is_active))
+    active = np.flatnonzero(is_active)
+    active = active[np.argsort(taken[active], kind="stable")]  # so that who has taken much widens few rows
+    row_of, found = np.full(len(is_active), -1), [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for chosen in np.split(active, np.arange(OPENED, len(active), OPENED)):
+        row_of[:] = -1
+        row_of[chosen] = np.arange(len(chosen))
+        width = min(len(hot.items), limit + int(taken[chosen].max(initial=0)))
+        is_open = np.ones((len(chosen), width), bool)
+        within = (row_of[user] >= 0) & (position < width)
+        is_open[row_of[user[within]], position[within]] = False
+        row, open_position = np.nonzero(is_open & (np.cumsum(is_open, axis=1) <= limit))
+        found.append((chosen[row], open_position))
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
 
 
 def _sources(

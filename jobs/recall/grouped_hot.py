@@ -17,6 +17,7 @@ group's last, the others in their own distances (in a group without own items, a
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 CONTRACT = "recall_hot"
 SETTINGS = ()
 MAX_GROUPS = 100_000
+MAX_VALUES = 1_000  # of a field that groups are made of without being asked for
+
+log = logging.getLogger("recflow")
 
 Grouping = Annotated[list[str], Field(min_length=1)]
 Limits = Annotated[list[int], Field(min_length=1, max_length=1000)]
@@ -72,6 +76,19 @@ class Params(hot.Params):
                 known = ", ".join(getattr(roles, kind)) or "none"
                 return f"groups: {field!r} is not among tables.user.roles.{kind}; allowed: {known}{advice}"
         return None if fields else "groups: tables.user.roles has no categorical field; give groups of buckets"
+
+
+def with_groups(users: DataFrame, solution: Solution, params: Params) -> Params:
+    """The line with its groups. Without any of its own: every categorical user field of at most MAX_VALUES values, each
+    alone; if all have more, the one with the fewest."""
+    if params.groups:
+        return params
+    fields = [field for [field] in groupings(solution, params)]
+    values = users.agg(*[F.approx_count_distinct(field).alias(field) for field in fields]).first()
+    kept = [field for field in fields if values[field] <= MAX_VALUES] or [min(fields, key=lambda f: (values[f], f))]
+    if left_out := [f"{field} ({values[field]:,})" for field in fields if field not in kept]:
+        log.info("%s: no groups by fields of more than %d values: %s", params.name, MAX_VALUES, ", ".join(left_out))
+    return params.model_copy(update={"groups": [[field] for field in kept]})
 
 
 def groupings(solution: Solution, params: Params) -> list[list[str]]:
@@ -120,7 +137,8 @@ def for_users(at: inputs.Day, params: Params, ids: DataFrame | None = None) -> D
     ids: (user_id) of the users, by default those active in publish.active_days, who get candidates.
     """
     wanted = at.actions(at.solution.publish.active_days) if ids is None else ids
-    keys = group_keys(wanted, at.users(), at.solution, params).where("place = 1")
+    users = at.users()
+    keys = group_keys(wanted, users, at.solution, with_groups(users, at.solution, params)).where("place = 1")
     lists = at.made(params.name).select("group_key", "item_id", "score", "rank")
     return keys.join(lists, on="group_key").select("user_id", "item_id", "score", "rank")
 
@@ -186,7 +204,9 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 
 
 def recalled(at: inputs.Day, params: Params) -> DataFrame:
-    return grouped_hot(at.actions(params.window_days), at.users(), at.items(), at.ds, at.solution, params)
+    users = at.users()
+    chosen = with_groups(users, at.solution, params)
+    return grouped_hot(at.actions(params.window_days), users, at.items(), at.ds, at.solution, chosen)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -77,9 +77,14 @@ def similarities(similar: DataFrame) -> Similarities:
 def balanced(similar: Similarities) -> Similarities:
     """Each trigger's similarities over their sum; summed in item order, so the bits do not depend on partitions."""
     similar.scores.sort_indices()
-    totals = np.array([row.sum() for row in np.split(similar.scores.data, similar.scores.indptr[1:-1])])
+    starts, has_any = similar.scores.indptr[:-1], np.diff(similar.scores.indptr) > 0
+    totals = np.zeros(len(starts))
+    totals[has_any] = np.add.reduceat(similar.scores.data, starts[has_any]) if has_any.any() else 0
     shares = np.divide(1.0, totals, out=np.ones(len(totals)), where=totals > 0)
-    return Similarities(similar.items, sp.diags(shares, format="csr") @ similar.scores)
+    values = similar.scores.data * np.repeat(shares, np.diff(similar.scores.indptr))
+    return Similarities(
+        similar.items, sp.csr_matrix((values, similar.scores.indices, similar.scores.indptr), similar.scores.shape)
+    )
 
 
 def _packed_row(**columns: pa.Array | np.ndarray) -> pa.RecordBatch:

@@ -44,6 +44,10 @@ class Params(FormulaParams):
     top_n: int = Field(200, ge=1, le=100_000)
     formula: str = FORMULA
 
+    @property
+    def reach_days(self) -> int:
+        return 2 * self.window_days
+
 
 def trending(actions: DataFrame, items: DataFrame | None, ds: str, solution: Solution, params: Params) -> DataFrame:
     """(group_key, item_id, score, rank) from actions_daily of both windows, which end at ds, and the item snapshot."""

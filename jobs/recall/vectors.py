@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 CONTRACT = "recall_vectors"
 SETTINGS = ()
 COLUMNS = "side string, id string, vector array<double>"
-MAX_PAIRS = 50_000_000
+MAX_PAIRS = 30_000_000
 ROWS = 10_000  # of vectors in a batch
 
 log = logging.getLogger("recflow")
@@ -83,8 +83,14 @@ def vectors(acts: DataFrame, params: Params) -> DataFrame:
 
     session = acts.sparkSession
     pairs = acts.select("user_id", "item_id", "strength")
-    users, count = _said_and_checked(pairs, params)
-    in_one_task = pairs.repartition(1).mapInArrow(partial(_item_vectors, params), COLUMNS)
+    sizes = pairs.groupBy("user_id").count().persist()
+    users, count = _said_and_checked(sizes, params)
+    teaching = sizes.where(F.col("count").between(params.min_user_behavior, params.max_user_behavior))
+    in_one_task = (
+        pairs.join(teaching.select("user_id"), on="user_id", how="semi")
+        .repartition(1)
+        .mapInArrow(partial(_item_vectors, params), COLUMNS)
+    )
     items = vectors_of(in_one_task, "item", "lower factors or window_days")
     shared, shrinkage = session.sparkContext.broadcast(items), _shrinkage(count, users, len(items.ids), params)
     of_items = session.range(0, 1, 1, 1).mapInArrow(lambda _: _rows("item", shared.value), COLUMNS)
@@ -94,9 +100,8 @@ def vectors(acts: DataFrame, params: Params) -> DataFrame:
     return of_items.unionByName(by_user.mapInArrow(partial(_user_vectors, shared, shrinkage, params), COLUMNS))
 
 
-def _said_and_checked(pairs: DataFrame, params: Params) -> tuple[int, int]:
-    """The users and pairs that are learned from."""
-    sizes = pairs.groupBy("user_id").count()
+def _said_and_checked(sizes: DataFrame, params: Params) -> tuple[int, int]:
+    """The users and pairs that are learned from; sizes: (user_id, count) of all."""
     few, many = F.col("count") < params.min_user_behavior, F.col("count") > params.max_user_behavior
     learned = F.coalesce(F.sum(F.when(~few & ~many, F.col("count"))), F.lit(0))
     users, too_few, too_many, count = sizes.agg(

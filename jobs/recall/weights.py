@@ -22,6 +22,7 @@ from jobs.recall.sparse import place, sorted_ids
 FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 ROUNDS = 4
 CAUTION = 1.0
+MIN_USERS = 100
 LEAST_GAIN = 1e-4
 K_SHORT, K_LONG = 10, 50
 
@@ -39,6 +40,11 @@ class Blended:
     scores: np.ndarray
     is_hit: np.ndarray
     positives: np.ndarray
+
+
+def can_teach(lists: Blended) -> bool:
+    """Are there enough users, and has any list a hit?"""
+    return len(lists.positives) >= MIN_USERS and bool(lists.is_hit.any())
 
 
 def learned(lists: Blended, start: Sequence[float]) -> tuple[np.ndarray, float, float]:
@@ -59,7 +65,7 @@ def learned(lists: Blended, start: Sequence[float]) -> tuple[np.ndarray, float, 
                 weights, gains, is_changed = options[best], found[best], True
         if not is_changed:
             break
-    for recall in np.argsort(weights, kind="stable")[:-1]:  # the greatest stays
+    for recall in np.argsort(weights, kind="stable")[:-1] if gains.any() else ():  # the greatest stays
         without = np.where(np.arange(len(weights)) == recall, 0, weights)
         if (found := gains_of(lists, without)).mean() >= gains.mean():
             weights, gains = without, found
@@ -75,8 +81,11 @@ def gains_of(lists: Blended, weights: np.ndarray) -> np.ndarray:
     """Each user's gain when lists are blended with these weights."""
     if not len(lists.positives):
         return np.zeros(1)
+    score = np.zeros(len(lists.scores))
+    for recall, weight in enumerate(weights):  # in this order: a product of BLAS could have other bits elsewhere
+        score += lists.scores[:, recall] * weight
     discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, K_LONG + 2)))])
-    return _kernel()(lists.ends, lists.scores @ weights, lists.is_hit, lists.positives, discounts, K_SHORT, K_LONG)
+    return _kernel()(lists.ends, score, lists.is_hit, lists.positives, discounts, K_SHORT, K_LONG)
 
 
 @cache
@@ -147,7 +156,7 @@ def blended(
         scores.append(np.broadcast_to(listed, cells.shape)[is_open])
         recall.append(np.full(is_open.sum(), number))
     cell, which = np.unique(np.concatenate([*found, np.empty(0, np.int64)]), return_inverse=True)
-    table = np.zeros((len(cell), recalls))
+    table = np.zeros((len(cell), recalls), order="F")
     table[which, np.concatenate([*recall, np.empty(0, np.int64)]).astype(int)] = np.concatenate([*scores, np.empty(0)])
     wanted = cells_of(positives)
     return Blended(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from jobs.evaluate.judge import Judge, Lists, overlap
+from jobs.evaluate.judge import Judge, Lists
 
 
 def lists(*by_user):
@@ -79,7 +79,21 @@ def test_a_difference_is_paired_so_lists_that_differ_little_have_a_narrow_interv
     assert held.difference(one, one)["ndcg", 50] == (0.0, 0.0, 0.0)
 
 
-def test_overlap_is_of_each_users_first_k():
-    assert overlap(lists([1, 2], [3]), lists([2, 9], [4]), 50, 10) == pytest.approx((0.5 + 0) / 2)
-    assert overlap(lists([1, 2], [3]), lists([2, 9], [4]), 1, 10) == 0.0
-    assert overlap(lists([], []), lists([1], [2]), 1, 10) is None
+def test_overlap_is_of_each_users_first_k_and_of_users_with_a_list():
+    held = judge([{0}, {0}, {0}], items=10)
+    assert held.overlap(lists([1, 2], [3], []), lists([2, 9], [4], [5]), 50)[0] == pytest.approx((0.5 + 0) / 2)
+    assert held.overlap(lists([1, 2], [3], []), lists([2, 9], [4], [5]), 1)[0] == 0.0
+    assert held.overlap(lists([], [], []), lists([1], [2], [3]), 1) == (None, None, None)
+
+
+def test_a_subject_without_any_list_found_nothing():
+    found = judge([{1}, {2}]).figures("x", lists([], []))
+    assert {f.value for f in found if f.measure != "novelty"} == {0.0}
+    assert figure(found, "novelty", 10).value is None
+
+
+def test_a_share_has_the_interval_of_a_binomial():
+    found = judge([{1}]).share("x", "served", 0, 30, 100)
+    assert found.value == 0.3
+    assert found.low == pytest.approx(0.21, abs=0.03) and found.high == pytest.approx(0.39, abs=0.03)
+    assert judge([{1}]).share("x", "served", 0, 0, 0).value is None

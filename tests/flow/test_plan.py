@@ -172,7 +172,7 @@ def test_a_changed_solution_makes_what_reads_that_part_stale(world, monkeypatch)
     backfill.run(world.solution, RANGE)
     world.solution = small_solution(recalls=[{"name": "hot", "job": "hot", "window_days": 6}, *_recalls()[1:]])
     planned = plan(world.solution, RANGE)
-    assert {name for name, _ in to_run(planned)} == LISTS - {"i2i", "u2i", "evaluation"}  # that judges other lists
+    assert {name for name, _ in to_run(planned)} == LISTS - {"i2i", "u2i"}
     reasons = {entry.node.name: entry.why for entry in planned.entries if entry.runs}
     assert reasons["hot"] == "the solution changed" and reasons["hot_fallback"].endswith("is made again")
 

@@ -73,6 +73,7 @@ BAD = [
         "recalls[etrec_i2i].event: 'buy' is not an event of `events`; allowed: expr",
     ),
     (("recalls", 3, "name"), "hot", "recalls: the name 'hot' is used twice"),
+    (("recalls", 3, "name"), "catalog", "recalls: the name 'catalog' is taken; others that are: catalog, fused"),
     (("recalls", 3, "quota"), 501, "recalls: the quotas add up to 501, publish.candidates is 500"),
     (("recalls", 0, "quota"), 5, "recalls[hot].quota: only a recall that lists items for single users can have one"),
     (("recalls", 3, "fusion_weight"), -1, "recalls[3] (etrec_u2i): fusion_weight: Input should be greater than or"),

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.lib import partitions
 from jobs.lib.tables import read_days, write_days
-from jobs.ranking import fusion_weights
 from jobs.ranking.fusion_weights import main
+from jobs.recall import weights as learning
 from tests.features.builders import ACTIONS, demo_solution
 
 DAYS = ["20261119", "20261120", "20261121"]
@@ -19,7 +19,7 @@ USERS = [f"u{n}" for n in range(6)]
 @pytest.fixture
 def shop(spark, warehouse, monkeypatch):
     """Yesterday's u2i put what users then click first, its hot list put it last."""
-    monkeypatch.setattr(fusion_weights, "MIN_USERS", 5)
+    monkeypatch.setattr(learning, "MIN_USERS", 5)
     solution = demo_solution(
         recalls=[
             {"name": "hot", "job": "hot", "fusion_weight": 0.5},
@@ -67,7 +67,7 @@ def test_without_lists_of_the_day_before_the_lines_say(spark, shop):
 
 
 def test_too_few_users_teach_nothing(spark, shop, monkeypatch):
-    monkeypatch.setattr(fusion_weights, "MIN_USERS", 7)
+    monkeypatch.setattr(learning, "MIN_USERS", 7)
     write_lists(spark, DAYS[1])
     main(DAYS[2:], shop, shop.node("fusion_weights"))
     assert weights(DAYS[2]) == {"hot": (0.5, "line", 0), "u2i": (0.1, "line", 0)}
@@ -79,3 +79,10 @@ def test_a_day_again_is_the_same(spark, shop):
     before = partitions.record("home_page_fusion_weights", DAYS[2])["content"]
     main(DAYS[2:], shop, shop.node("fusion_weights"))
     assert partitions.record("home_page_fusion_weights", DAYS[2])["content"] == before
+
+
+def test_a_recall_without_a_table_of_the_day_before_stays_in_proportion(spark, shop):
+    write_lists(spark, DAYS[1])
+    partitions.forget("home_page_hot", [DAYS[1]])
+    main(DAYS[2:], shop, shop.node("fusion_weights"))
+    assert weights(DAYS[2]) == {"u2i": (1.0, "learned", 6), "hot": (5.0, "line", 0)}

@@ -85,7 +85,8 @@ def test_only_items_on_offer_are_recalled_but_any_item_can_be_a_trigger(spark, f
 
 @pytest.mark.parametrize("empty", ["triggers", "similar"])
 def test_without_triggers_or_similar_items_nobody_is_served(frames, empty):
-    assert table(u2i(**frames | {empty: frames[empty].limit(0)}, offered=None, params=params()), *COLUMNS) == []
+    nothing = frames | {empty: frames[empty].limit(0)}
+    assert table(u2i(**nothing, offered=None, params=params(balance=True)), *COLUMNS) == []
 
 
 def test_order_partitions_and_blocks_change_nothing(spark, frames, monkeypatch):

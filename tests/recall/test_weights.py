@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.recall.weights import Blended, _is_better, blended, gains_of, learned
+from jobs.recall.weights import Blended, _is_better, blended, can_teach, gains_of, learned
 
 
 def rows(*tuples, columns=("user_id", "item_id", "score")):
@@ -64,6 +64,13 @@ def test_a_gain_that_could_be_chance_is_none():
     assert _is_better(np.full(100, 0.01), old)
     assert not _is_better(np.full(100, 0.0001), old)
     assert not _is_better(np.where(np.arange(100) % 2, 0.23, -0.2), old)  # mean 0.015, its standard error 0.02
+
+
+def test_without_a_hit_nothing_is_learned():
+    lists = many_users(100)
+    assert can_teach(lists) and not can_teach(many_users(99))
+    lists.is_hit[:] = False
+    assert not can_teach(lists) and learned(lists, [1.0, 0.5, 0.5])[0].tolist() == [1.0, 0.5, 0.5]
 
 
 def test_weights_of_nothing_begin_at_one():
