@@ -5,7 +5,8 @@ histories are masked. Here a ridge regression from attributes to the vectors of 
 vectors that a history would have given (jobs/recall/attributes.py), for users and for items. Score: the inner product.
 
 - A user who has no vector gets recall_count of the items on offer: who is active within publish.active_days, and of
-  the snapshot the max_users that registered last (by id where no time is known). Without telling attributes the vector is that of the average user, whose products are how popular items are.
+  the snapshot the max_users that registered last (by id where no time is known). Without telling attributes the vector
+  is that of the average user, whose products are how popular items are.
 - A user with a vector gets new_items of the items on offer that have none.
 
 Left out are items that the user acted on (publish.seen_days), items not on offer, and scores of 0 or less. Without a
