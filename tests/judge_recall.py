@@ -22,7 +22,7 @@ from jobs.lib.settings import PROJECT_ROOT
 SHOWN = (("recall", 10), ("hit_rate", 10), ("ndcg", 10), ("recall", 50), ("hit_rate", 50), ("ndcg", 50))
 DAYS = 400
 FOLDERS = {"ml_100k": "ml-100k", "mind": "mind-small-sample"}
-PEERS = ("implicit_cosine", "implicit_tfidf", "implicit_bm25", "implicit_als", "ease", "swing_reference")
+PEERS = ("implicit_cosine", "implicit_tfidf", "implicit_bm25", "implicit_als", "plain_ease", "plain_swing")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def main(split: str, out: str) -> None:
     item, items = pd.factorize(train["item_id"], sort=True)
     acts = sp.csr_matrix((np.ones(len(train), np.float32), (user, item)), (len(users), len(items)))
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name, found in [*neighbours(acts), *factors(acts), *linear(acts), ("swing_reference", acts @ swing(acts))]:
+    for name, found in [*neighbours(acts), *factors(acts), *linear(acts), ("plain_swing", acts @ swing(acts))]:
         write(name, found, acts, users, items, Path(out))
 
 
@@ -64,14 +64,14 @@ def linear(acts):
         inverse = np.linalg.inv(gram + regularization * np.eye(len(gram)))
         weights = -inverse / np.diag(inverse)[None, :]
         np.fill_diagonal(weights, 0)
-        yield f"ease_{regularization}", acts @ weights
+        yield f"plain_ease_{regularization}", acts @ weights
 
 
 def swing(acts) -> sp.csr_matrix:
     """s(i, j) = sum over pairs of common users of 1 / (1 + |Iu n Iv|), without caps or weights of users."""
     of_user = [set(acts.indices[a:b]) for a, b in zip(acts.indptr[:-1], acts.indptr[1:], strict=True)]
     if acts.shape[1] > EASE_ITEMS:
-        raise SystemExit("swing_reference is for small catalogs")
+        raise SystemExit("plain_swing is for small catalogs")
     dense = np.zeros((acts.shape[1], acts.shape[1]))
     shared_users = (acts @ acts.T).tocsr()
     for u, mine in enumerate(of_user):
