@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.lib.errors import SolutionError
 from jobs.recall.hot import Params, hot
@@ -103,3 +105,26 @@ def test_an_event_that_the_solution_lacks_is_named(acted, on_offer):
     for wrong in ({"formula": "purchase_uv"}, {"event": "purchase"}):
         with pytest.raises(SolutionError, match="'purchase' is not an event; allowed: expr, click, praise"):
             hot(acted, on_offer, DS, demo_solution(), params(**wrong))
+
+
+USER, ITEM, EVENT = st.integers(0, 4), st.integers(0, 6), st.sampled_from(["expr", "click", "praise"])
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(
+    counts=st.dictionaries(st.tuples(st.sampled_from(["20261120", DS]), USER, ITEM, EVENT), st.integers(1, 3)),
+    offered=st.sets(ITEM), top_n=st.integers(1, 5),
+)  # fmt: skip
+def test_the_job_equals_the_reference(spark, counts, offered, top_n):
+    """The tutorial's formula item by item; nothing fades, so scores tie."""
+    rows = [(ds, f"u{user}", f"i{item}", event, cnt, 0, 1) for (ds, user, item, event), cnt in counts.items()]
+    scores = []
+    for item in offered:
+        clickers = {user for (_, user, of, event) in counts if of == item and event == "click"}
+        shown = sum(cnt for (_, _, of, event), cnt in counts.items() if of == item and event == "expr")
+        if clickers:
+            scores.append((-(len(clickers) * len(clickers) / (shown + 10.0)), f"i{item}"))
+    expected = [(item, -score, rank) for rank, (score, item) in enumerate(sorted(scores)[:top_n], 1)]
+    on_offer = spark.createDataFrame([(f"i{item}", None) for item in offered], ITEMS)
+    actions = spark.createDataFrame(rows, ACTIONS).repartition(3)
+    assert listed(hot(actions, on_offer, DS, demo_solution(), params(top_n=top_n))) == expected

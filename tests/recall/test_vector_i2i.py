@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.recall import vector_i2i as job
@@ -69,3 +71,20 @@ def test_without_two_items_nothing_is_similar(spark, rows):
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         Params(**{"name": "vector_i2i", "job": "vector_i2i", "source": "vectors"} | wrong)
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(
+    items=st.lists(st.lists(st.integers(-2, 3).map(float), min_size=2, max_size=2), max_size=12),
+    top_n=st.integers(1, 4),
+)
+def test_the_job_equals_the_reference(spark, items, top_n):
+    """By inner product: whole numbers tie often, and are exact."""
+    expected = []
+    for one, x in enumerate(items):
+        products = [(-(x[0] * y[0] + x[1] * y[1]), other) for other, y in enumerate(items) if other != one]
+        best = sorted(pair for pair in products if pair[0] < 0)[:top_n]
+        expected += [(f"i{one:02d}", rank, f"i{other:02d}", -score) for rank, (score, other) in enumerate(best, 1)]
+    rows = [("item", f"i{n:02d}", vector) for n, vector in enumerate(items)]
+    found = vector_i2i(spark.createDataFrame(rows, VECTORS).repartition(3), params(similarity="inner", top_n=top_n))
+    assert table(found, *COLUMNS) == expected

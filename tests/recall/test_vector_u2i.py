@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.recall import dense
@@ -75,3 +77,26 @@ def test_order_partitions_and_blocks_change_no_bit_and_every_item_is_compared(sp
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         Params(**{"name": "vector_u2i", "job": "vector_u2i", "source": "vectors"} | wrong)
+
+
+WHOLE = st.integers(-2, 3).map(float)  # whole numbers tie often
+VECTOR = st.lists(WHOLE, min_size=2, max_size=2)
+
+
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(
+    users=st.lists(VECTOR, max_size=12), items=st.lists(VECTOR, max_size=9),
+    seen=st.sets(st.tuples(st.integers(0, 11), st.integers(0, 8)), max_size=20), count=st.integers(1, 5),
+)  # fmt: skip
+def test_the_job_equals_the_reference(spark, users, items, seen, count):
+    rows = [("user", f"u{n:02d}", vector) for n, vector in enumerate(users)]
+    rows += [("item", f"i{n}", vector) for n, vector in enumerate(items)]
+    pairs = [(f"u{user:02d}", f"i{item}") for user, item in seen]
+    expected = []
+    for user, x in enumerate(users):
+        products = [(-(x[0] * y[0] + x[1] * y[1]), item) for item, y in enumerate(items) if (user, item) not in seen]
+        best = sorted(pair for pair in products if pair[0] < 0)[:count]
+        expected += [(f"u{user:02d}", rank, f"i{item}", -score) for rank, (score, item) in enumerate(best, 1)]
+    frame = spark.createDataFrame(rows, VECTORS).repartition(3)
+    found = vector_u2i(frame, spark.createDataFrame(pairs, PAIRS), None, params(recall_count=count))
+    assert table(found, *COLUMNS) == expected

@@ -6,11 +6,14 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.lib.errors import RecflowError
 from jobs.recall import dense
 from jobs.recall import vectors as job
+from jobs.recall.vector_kernels import gram_of, solve_rows
 from jobs.recall.vectors import Params, strengths, vectors
 from tests.features.builders import ACTIONS
 from tests.recall.builders import layouts, table
@@ -141,3 +144,24 @@ def test_what_does_not_fit_is_refused_with_advice(spark, monkeypatch):
 def test_parameters_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError):
         params(**wrong)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    rows=st.lists(st.lists(st.integers(0, 4), unique=True, max_size=5), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+    shrinkage=st.sampled_from([0.1, 1.0, 7.0]),
+)
+def test_half_a_step_solves_the_normal_equations_of_every_row(rows, seed, shrinkage):
+    rng = np.random.default_rng(seed)
+    others, extra = rng.standard_normal((5, 3)), rng.random(sum(map(len, rows)))
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    solved = np.zeros((len(rows), 3))
+    codes = np.array(sum(rows, []), np.int32)
+    solve_rows(ends, codes, extra, others, gram_of(others), shrinkage, solved, 0, len(rows))
+    for n, row in enumerate(rows):
+        weight = np.zeros(5)
+        weight[row] = extra[ends[n] : ends[n + 1]]
+        matrix = others.T @ np.diag(1 + weight) @ others + shrinkage * np.eye(3)
+        acted = np.isin(np.arange(5), row)
+        assert np.allclose(solved[n], np.linalg.solve(matrix, others.T @ ((1 + weight) * acted)))
