@@ -33,6 +33,8 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
 
 def _short_lists(solution: Solution, ds: str) -> list[str]:
     """Users with fewer candidates than wanted: only where nothing more is on offer for them."""
+    if ds not in partitions.present_days(solution.table("candidates")):
+        return []  # lists may outlive what they were chosen from
     wanted = f"{solution.publish.candidates:,}"
     return [
         f"{users:,} users have fewer than {wanted} candidates (the fewest: {length:,}): nothing more is on offer that "

@@ -9,6 +9,7 @@ import pytest
 from jobs.lib import partitions
 from jobs.lib.errors import MissingPartition
 from jobs.lib.tables import read_days, write_days
+from jobs.ranking.candidates import short_lists
 from tests.features.builders import ACTIONS, demo_solution
 from tests.recall.builders import table
 
@@ -65,6 +66,7 @@ def run(spark, tmp_path_factory):
         for node in solution.nodes():
             if node.stage == "recall" or node.name == "candidates":
                 again(node.name, DAYS)
+        again.solution = solution
         yield again
 
 
@@ -126,6 +128,10 @@ def test_candidates_are_those_of_users_active_in_the_window_without_what_they_ac
     )
     sources = {(user, item): recalls for user, item, recalls in brought}
     assert sources["u4", "1"] == ["grouped_hot", "hot", "trending"] and sources["u4", "2"] == ["catalog"]
+
+
+def test_users_with_fewer_candidates_than_wanted_are_counted(run):
+    assert short_lists(run.solution, "20261121") == [(2, 1)]  # u3 has acted on one of the three on offer
 
 
 def test_a_day_again_gives_the_same_content_and_touches_no_other_day(run):
