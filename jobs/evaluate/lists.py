@@ -12,7 +12,7 @@ from pyarrow import dataset
 
 from jobs.evaluate.judge import KS, Lists
 from jobs.lib.errors import RecflowError
-from jobs.recall.sparse import place, sorted_ids
+from jobs.recall.sparse import place, plain, sorted_ids
 
 DEPTH = max(KS)
 CELLS = 4_000_000  # users x items that are looked at at a time
@@ -78,15 +78,15 @@ class Codes:
 
     def pairs(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """Codes of user_id and item_id; -1 where there is none."""
-        return place(_plain(rows["user_id"]), self.users), self.items_of(rows)
+        return place(plain(rows["user_id"]), self.users), self.items_of(rows)
 
     def items_of(self, rows: pa.Table) -> np.ndarray:
         """Codes of item_id; -1 where there is none."""
-        return place(_plain(rows["item_id"]), self.items)
+        return place(plain(rows["item_id"]), self.items)
 
 
 def codes_of(users: pa.Table, seen: pa.Table | None, *with_items: pa.Table) -> Codes:
-    codes = Codes(sorted_ids([_plain(users["user_id"])]), sorted_ids([_plain(r["item_id"]) for r in with_items]), NONE)
+    codes = Codes(sorted_ids([plain(users["user_id"])]), sorted_ids([plain(r["item_id"]) for r in with_items]), NONE)
     if seen is None:
         return codes
     user, item = codes.pairs(seen)
@@ -113,7 +113,3 @@ def given_lists(name: str, path: str, users: pa.Array) -> pa.Table:
     frame = frame.drop_duplicates(["user_id", "item_id"])
     frame["rank"] = frame.groupby("user_id").cumcount() + 1
     return pa.Table.from_pandas(frame[["user_id", "item_id", "rank"]], preserve_index=False)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks().cast(pa.string()) if len(column) else pa.array([], pa.string())

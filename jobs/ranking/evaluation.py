@@ -29,6 +29,7 @@ from jobs.ranking import measures
 from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
 from jobs.ranking.training_rows import read_samples
 from jobs.recall.inputs import Day, list_of, listing
+from jobs.recall.pairec import EVERYONE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -41,7 +42,6 @@ SCHEMA = "subject string, measure string, k int, value double, n bigint, ds stri
 RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)
 POPULARITY_DAYS = 7
-EVERYONE = "-1"
 
 Figure = tuple[str, str, int, float | None, int]
 

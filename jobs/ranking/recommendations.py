@@ -29,6 +29,7 @@ from jobs.ranking.models import Model, load_booster, model_features, newest_mode
 from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
 from jobs.recall.inputs import Day, reads_of
+from jobs.recall.pairec import EVERYONE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +39,6 @@ log = logging.getLogger("recflow")
 
 CONTRACT = "recommendations"
 SETTINGS = ("features", "publish", "ranking.target")
-EVERYONE = "-1"
 COLUMNS = ("user_id", "item_id", "score", "rank", "sources", "scored_by")
 HOT_PER_PLACE = 10  # a user who has seen more than so many hot items per place of the list may stay short
 

@@ -116,6 +116,11 @@ def _numbers(column: pa.Scalar, dtype: type) -> np.ndarray:
     return np.frombuffer(column.as_buffer(), dtype)
 
 
+def plain(column: pa.ChunkedArray) -> pa.Array:
+    """A column of ids as one array of text."""
+    return column.combine_chunks().cast(pa.string()) if len(column) else pa.array([], pa.string())
+
+
 def sorted_ids(parts: list[pa.Array]) -> pa.Array:
     """The distinct ids of all parts in byte order."""
     distinct = pc.unique(pa.concat_arrays([part.cast(pa.string()) for part in parts] or [pa.array([], pa.string())]))

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.recall.fusion import relative
-from jobs.recall.sparse import place, sorted_ids
+from jobs.recall.sparse import place, plain, sorted_ids
 
 FACTORS = (0.25, 0.5, 0.7, 1.4, 2.0, 4.0)
 ROUNDS = 4
@@ -128,13 +128,13 @@ def blended(
     recall, best first, the same for everyone; seen: (user_id, item_id) that lists leave out; positives: distinct
     (user_id, item_id), none of them seen.
     """
-    users = sorted_ids([_plain(positives["user_id"])])
+    users = sorted_ids([plain(positives["user_id"])])
     parts = [*personal.values(), *hot.values(), positives, *([seen] if seen is not None else [])]
-    items = sorted_ids([_plain(part["item_id"]) for part in parts])
+    items = sorted_ids([plain(part["item_id"]) for part in parts])
     recalls = len(personal) + len(hot)
 
     def cells_of(rows: pa.Table) -> np.ndarray:
-        user, item = place(_plain(rows["user_id"]), users), place(_plain(rows["item_id"]), items)
+        user, item = place(plain(rows["user_id"]), users), place(plain(rows["item_id"]), items)
         return np.where(user >= 0, user.astype(np.int64) * len(items) + item, -1)
 
     left_out = np.unique(cells_of(seen)) if seen is not None else np.empty(0, np.int64)
@@ -148,7 +148,7 @@ def blended(
         scores.append(listed[is_new])
         recall.append(np.full(is_new.sum(), number))
     for number, rows in enumerate(hot.values(), len(personal)):
-        cells = np.arange(len(users))[:, None] * len(items) + place(_plain(rows["item_id"]), items)[None, :]
+        cells = np.arange(len(users))[:, None] * len(items) + place(plain(rows["item_id"]), items)[None, :]
         listed = relative(rows["score"].to_numpy(), np.zeros(rows.num_rows, np.int64), 1)
         is_open = ~np.isin(cells, left_out)
         is_open &= np.cumsum(is_open, axis=1) <= depth
@@ -165,7 +165,3 @@ def blended(
         is_hit=np.isin(cell, wanted),
         positives=np.bincount(wanted // len(items), minlength=len(users)),
     )
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks().cast(pa.string()) if len(column) else pa.array([], pa.string())
