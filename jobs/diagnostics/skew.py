@@ -22,14 +22,8 @@ from jobs.lib.columns import seeded_hash
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days
-from jobs.ranking.model_input import (
-    KEYS,
-    category_columns,
-    context_categories,
-    model_select,
-    number_columns,
-    with_features,
-)
+from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.model_input import KEYS, model_select, with_features
 from jobs.ranking.models import Model, newest_model
 from jobs.ranking.rank_samples import read_sources
 from jobs.ranking.recommendations import in_serving_context

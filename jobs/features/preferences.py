@@ -1,20 +1,24 @@
-"""What a user prefers, per item attribute: values counted over a window, as KV strings.
+"""What a user prefers, per item attribute: values counted over a window, as KV strings; and the user's last items.
 
 The attribute's value is that of the item snapshot as of the feature's day, also for events of days before. So that a
-range of days costs one pass, each item's attributes are first cut into spans of days with the same values.
+range of days costs one pass, each item's attributes are first cut into spans of days with the same values. Each of an
+item's tags, and of the words of its title, counts once per event.
 
 A KV string is "value:count,value:count", most frequent first, equal counts by value. In a value `%`, `,` and `:` are
-percent-encoded, as in `kv_value`, so a reader can split at `,` and `:`.
+percent-encoded, as in `kv_value`, so a reader can split at `,` and `:`. The last items are counted in the same way: an
+item counts the day number of the last event, from that day to the next one with such an event.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jobs.features.windows import Windows, day_of
+from jobs.features.windows import RECENT, Windows, day_of
 from jobs.lib.days import day_number
+from jobs.lib.roles import SEVERAL, TAGS, TITLE_WORDS
 from jobs.lib.spark import F, Window
 
 if TYPE_CHECKING:
@@ -30,16 +34,37 @@ def kv_value(column: Column) -> Column:
     return escaped
 
 
+def values_of(attribute: str) -> Column:
+    """ARRAY of the item's distinct values of an attribute, as they stand in KV strings; NULL where it has none.
+
+    Tags are parted by commas, words by what is neither letter nor digit; words are in lower case.
+    """
+    if attribute == TAGS:
+        parts = F.transform(F.split(F.col("tags"), ","), lambda tag: F.trim(tag))
+    elif attribute == TITLE_WORDS:
+        parts = F.split(F.lower(F.col("title")), r"[^\p{L}\p{N}]+")
+    else:
+        return F.when(F.col(attribute).isNotNull(), F.array(kv_value(F.col(attribute))))
+    values = F.array_distinct(F.transform(F.filter(parts, lambda part: part != ""), kv_value))
+    return F.when(F.size(values) > 0, values)
+
+
+def column_of(attribute: str) -> str:
+    """The column of an item seen through its roles that an attribute is read from."""
+    return "title" if attribute == TITLE_WORDS else attribute
+
+
 def attribute_spans(items: DataFrame, attributes: list[str]) -> DataFrame:
-    """Days over which an item's attributes stay the same: item_id, attributes, start, until (day numbers).
+    """Days over which an item's attributes stay the same: item_id, their columns, start, until (day numbers).
 
     `until` is excluded. items: daily snapshots. A day on which the item is not listed ends its span.
     """
-    same = Window.partitionBy("item_id", *attributes).orderBy("day")
-    listed = items.select("item_id", *attributes, day_of(F.col("ds")).alias("day"))
+    columns = [column_of(attribute) for attribute in attributes]
+    same = Window.partitionBy("item_id", *columns).orderBy("day")
+    listed = items.select("item_id", *columns, day_of(F.col("ds")).alias("day"))
     return (
         listed.withColumn("run", F.col("day") - F.row_number().over(same))
-        .groupBy("item_id", *attributes, "run")
+        .groupBy("item_id", *columns, "run")
         .agg(F.min("day").alias("start"), (F.max("day") + 1).alias("until"))
         .drop("run")
     )
@@ -48,30 +73,69 @@ def attribute_spans(items: DataFrame, attributes: list[str]) -> DataFrame:
 def constant_spans(items: DataFrame, attributes: list[str], days: list[str]) -> DataFrame:
     """The same for one snapshot that serves every day."""
     start, until = F.lit(day_number(days[0])), F.lit(day_number(days[-1]) + 1)
-    return items.select("item_id", *attributes, start.alias("start"), until.alias("until"))
+    columns = [column_of(attribute) for attribute in attributes]
+    return items.select("item_id", *columns, start.alias("start"), until.alias("until"))
 
 
-def preference_rows(actions: DataFrame, spans: DataFrame, windows: Windows) -> DataFrame:
-    """One row per action and span: the days [day, until) on which `cnt` counts for the values of the item.
+def preference_rows(actions: DataFrame, spans: DataFrame | None, windows: Windows) -> DataFrame:
+    """One row per action, span and value: the days [day, until) on which `cnt` counts for the values of the item.
 
-    Columns: key, day, until, cnt, and value_0, value_1, ... in the order of `windows.attributes`.
+    Columns: key, day, until, cnt, and value_0, value_1, ... in the order of `windows.kvs`. spans: None where there are
+    no attributes to prefer.
     """
-    event, window, _ = windows.preference
-    values = [kv_value(F.col(a)).alias(f"value_{n}") for n, a in enumerate(windows.attributes)]
-    day = day_of(F.col("ds"))
-    return (
-        actions.where(F.col("event") == event)
-        .select("user_id", "item_id", "cnt", day.alias("acted"))
-        .join(spans.select("item_id", "start", "until", *values), "item_id", how="inner")
-        .select(
-            F.col("user_id").alias("key"),
-            F.greatest("acted", F.col("start")).alias("day"),
-            F.least(F.col("acted") + window, F.col("until")).alias("until"),
-            "cnt",
-            *[f"value_{n}" for n in range(len(values))],
-        )
+    parts = [] if spans is None else _counted_values(actions, spans, windows)
+    if windows.recent:
+        parts.append(_recent_items(actions, windows))
+    return reduce(lambda some, more: some.unionByName(more), parts)
+
+
+def _counted_values(actions: DataFrame, spans: DataFrame, windows: Windows) -> list[DataFrame]:
+    _, window, _ = windows.preference
+    events = sorted({kv.event for kv in windows.kvs})
+    reached = (
+        actions.where(F.col("event").isin(events))
+        .select("user_id", "item_id", "event", "cnt", day_of(F.col("ds")).alias("acted"))
+        .join(spans.select("item_id", "start", "until", *_arrays(windows)), "item_id", how="inner")
+        .withColumn("day", F.greatest("acted", F.col("start")))
+        .withColumn("until", F.least(F.col("acted") + window, F.col("until")))
         .where(F.col("day") < F.col("until"))
     )
+    single = [attribute for attribute in windows.attributes if attribute not in SEVERAL]
+    parts = [_as_rows(reached, {a: F.col(f"values_{a}")[0] for a in single}, windows)] if single else []
+    for attribute in windows.attributes:
+        if attribute in SEVERAL:
+            exploded = reached.withColumn("value", F.explode(f"values_{attribute}"))
+            parts.append(_as_rows(exploded, {attribute: F.col("value")}, windows))
+    return parts
+
+
+def _arrays(windows: Windows) -> list[Column]:
+    return [values_of(attribute).alias(f"values_{attribute}") for attribute in windows.attributes]
+
+
+def _as_rows(reached: DataFrame, values: dict[str, Column], windows: Windows) -> DataFrame:
+    """A value counts for the event of its action; every other column is NULL."""
+    none = F.lit(None).cast("string")
+    columns = [
+        F.when(F.col("event") == kv.event, values[kv.attribute]) if kv.attribute in values else none
+        for kv in windows.kvs
+    ]
+    named = [column.alias(f"value_{n}") for n, column in enumerate(columns)]
+    return reached.select(F.col("user_id").alias("key"), "day", "until", "cnt", *named)
+
+
+def _recent_items(actions: DataFrame, windows: Windows) -> DataFrame:
+    event, window, _ = windows.preference
+    acted = actions.where(F.col("event") == event).select("user_id", "item_id", day_of(F.col("ds")).alias("day"))
+    again = F.lead("day").over(Window.partitionBy("user_id", "item_id").orderBy("day"))
+    rows = acted.distinct().select(
+        *("user_id", "day"),
+        F.least(F.col("day") + window, again).alias("until"),
+        F.col("day").cast("bigint").alias("cnt"),
+        F.lit(event).alias("event"),
+        kv_value(F.col("item_id")).alias("item"),
+    )
+    return _as_rows(rows, {RECENT: F.col("item")}, windows)
 
 
 class Preferences(NamedTuple):
@@ -91,11 +155,11 @@ class Preferences(NamedTuple):
 
         if rows is None:
             none = np.zeros(0, dtype=np.int64)
-            return Preferences(none, none, none, none, [pa.array([], pa.string()) for _ in windows.attributes])
+            return Preferences(none, none, none, none, [pa.array([], pa.string()) for _ in windows.kvs])
         start, until = (
             np.clip(rows.column(name).to_numpy().astype(np.int64) - first, 0, n_days) for name in ("day", "until")
         )
-        values = [rows.column(f"value_{n}").combine_chunks() for n in range(len(windows.attributes))]
+        values = [rows.column(f"value_{n}").combine_chunks() for n in range(len(windows.kvs))]
         has_value = np.any([value.is_valid().to_numpy(zero_copy_only=False) for value in values], axis=0)
         at = np.flatnonzero((start < until) & has_value)
         at = at[np.argsort(key[at], kind="stable")]
@@ -115,14 +179,15 @@ def top_values(
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}
-    for name, values in zip(windows.attributes, rows.values, strict=True):
-        found, strings, shares = _top_of_attribute(rows, values, n_keys, n_days, windows.preference[2])
+    for kv, values in zip(windows.kvs, rows.values, strict=True):
+        found, strings, shares = _top_of_attribute(rows, values, n_keys, n_days, kv.top)
         at = np.searchsorted(found, wanted)
         there = at < len(found)
         there[there] = found[at[there]] == wanted[there]
         take = pa.array(np.where(there, at, 0), mask=~there)
-        columns[windows.preference_name(name, "kv")] = strings.take(take)
-        columns[windows.preference_name(name, "top_share")] = shares.take(take)
+        columns[windows.preference_name(kv.attribute, "kv", kv.event)] = strings.take(take)
+        if kv.has_share:
+            columns[windows.preference_name(kv.attribute, "top_share")] = shares.take(take)
     return columns
 
 

@@ -88,7 +88,7 @@ def _runs(day: np.ndarray) -> Iterator[tuple[int, int, int]]:
 
 
 def _schema(windows: Windows, last: pa.Field) -> pa.Schema:
-    strings = {windows.preference_name(a, "kv") for a in windows.attributes}
+    strings = set(windows.kv_names)
     values = [pa.field(name, pa.string() if name in strings else pa.float64()) for name in windows.names]
     key = pa.field(f"{windows.side}_id", pa.string())
     return pa.schema([key, *values, last])

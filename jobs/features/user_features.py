@@ -38,14 +38,14 @@ def user_features(
 def _with_preferences(
     facts: DataFrame, actions: DataFrame, spans: DataFrame | None, windows: Windows, layout: Layout
 ) -> DataFrame:
-    if spans is None:
+    if spans is None and not windows.recent:
         return facts
     return facts.unionByName(packed_preferences(preferences.preference_rows(actions, spans, windows), layout))
 
 
 def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame | None:
     """Item attributes as of each of the days."""
-    attributes = roles.item_attributes(solution)
+    attributes = roles.preferred_attributes(solution)
     config = solution.tables.item
     if config is None or not attributes:
         return None
@@ -57,7 +57,7 @@ def item_spans(solution: Solution, days: list[str], needed_by: str) -> DataFrame
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     actions = window_reads(solution, ds, longest_window(solution))
-    has_attributes = bool(roles.item_attributes(solution))
+    has_attributes = solution.tables.item is not None and bool(roles.preferred_attributes(solution))
     return replace(actions, needs=(*actions.needs, *(input_of(solution.tables.item, ds) if has_attributes else ())))
 
 

@@ -24,6 +24,7 @@ from jobs.features.preferences import Preferences, top_values
 from jobs.features.windows import Range, Windows
 
 CELLS_AT_ONCE = 500_000  # (keys x days) held at once: 200 MB of 50 columns of DOUBLE
+PREFERENCE_CELLS = 4_000_000  # (preferred values x days) held at once, of 8 bytes
 
 
 class Facts(NamedTuple):
@@ -84,7 +85,7 @@ def features_of(facts: pa.Table, preferences: pa.Table | None, asked: Range) -> 
     before = windows.longest - 1  # days before the first one asked for that a window reaches
     rows = _sorted_facts(facts, key[: facts.num_rows], len(names), first - before, before + n_days)
     preferred = Preferences.of(preferences, key[facts.num_rows :], windows, first, n_days)
-    cuts = [*range(0, len(names), max(1, CELLS_AT_ONCE // (before + n_days))), len(names)]
+    cuts = _cuts(np.bincount(preferred.key, minlength=len(names)), before, n_days)
     for (low, high), of_facts, of_preferences in zip(
         pairwise(cuts), pairwise(np.searchsorted(rows.key, cuts)), pairwise(np.searchsorted(preferred.key, cuts)),
         strict=True,
@@ -93,6 +94,13 @@ def features_of(facts: pa.Table, preferences: pa.Table | None, asked: Range) -> 
         part = part._replace(key=part.key - low)
         keys = names.slice(low, high - low)
         yield _features(part, preferred.part(*of_preferences, low), keys, asked)
+
+
+def _cuts(preference_rows: np.ndarray, before: int, n_days: int) -> list[int]:
+    """Between which keys to cut, so that neither their days nor the days of what they prefer are too many cells."""
+    cost = (before + n_days) / CELLS_AT_ONCE + preference_rows * (n_days + 1) / PREFERENCE_CELLS
+    block = np.floor(np.cumsum(cost))
+    return [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(cost)]
 
 
 def _encoded(one: pa.ChunkedArray, other: pa.ChunkedArray | None) -> tuple[pa.Array, np.ndarray]:

@@ -14,8 +14,11 @@ For each side, event and window w, covering [ds-w+1, ds] (algorithms.md, "Derive
 
 and for users, per item attribute as of ds, over the preference window (see preferences.py)
 
-    user__{attribute}_{event}_kv_{w}d         STRING "value:count,..." most frequent first
+    user__{attribute}_{event}_kv_{w}d         STRING "value:count,..." most frequent first; with `rates` also of the
+                                              impression
     user__{attribute}_{event}_top_share_{w}d  the first value's share of all counted
+    user__recent_{event}_kv_{w}d              STRING "item:day,..." the last items, newest first; day: of the last such
+                                              event, in days since 1970-01-01
 
 A rate is (w0 + c) / (w0 * sum(impressions) / sum(hits) + impressions), the sums over everyone in that window. With
 impressions but no hits at all its limit 0 is taken; without impressions there is no rate and it is NULL.
@@ -26,10 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.lib.days import day_number, window
-from jobs.lib.roles import item_attributes
+from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 
@@ -37,8 +40,18 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 OPTIONAL_STATISTICS = ("uniq", "days", "days_since")
+RECENT = "recent"
 
 Totals = dict[str, dict[int, int]]  # event -> day number -> count over everyone
+
+
+class Kv(NamedTuple):
+    """A KV string of users: an item attribute, or RECENT, counted by an event."""
+
+    attribute: str
+    event: str
+    top: int
+    has_share: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class Windows:
     rates: tuple[tuple[str, str, str], ...]  # (name, impressions, hits)
     attributes: tuple[str, ...]
     preference: tuple[str, int, int]  # event, window, top
+    seen_event: str | None = None  # is counted beside the preference event
+    recent: int = 0  # last items that are kept
     statistics: tuple[str, ...] = OPTIONAL_STATISTICS
 
     @property
@@ -69,14 +84,27 @@ class Windows:
         names += [f"{self.side}__{rate}_{w}d" for rate, _, _ in self.rates for w in self.windows]
         return [*names, f"{self.side}__history_days"]
 
-    def preference_name(self, attribute: str, stat: str) -> str:
-        event, window, _ = self.preference
-        return f"{self.side}__{attribute}_{event}_{stat}_{window}d"
+    @property
+    def kvs(self) -> list[Kv]:
+        event, _, top = self.preference
+        counted = [event, *([self.seen_event] if self.seen_event else [])]
+        kvs = [Kv(a, e, top, e == event) for a in self.attributes for e in counted]
+        return [*kvs, *([Kv(RECENT, event, self.recent, False)] if self.recent else [])]
+
+    def preference_name(self, attribute: str, stat: str, event: str | None = None) -> str:
+        return f"{self.side}__{attribute}_{event or self.preference[0]}_{stat}_{self.preference[1]}d"
+
+    @property
+    def kv_names(self) -> list[str]:
+        return [self.preference_name(kv.attribute, "kv", kv.event) for kv in self.kvs]
+
+    @property
+    def share_names(self) -> list[str]:
+        return [self.preference_name(kv.attribute, "top_share") for kv in self.kvs if kv.has_share]
 
     @property
     def names(self) -> list[str]:
-        kinds = ("kv", "top_share")
-        return self.numeric_names + [self.preference_name(a, kind) for a in self.attributes for kind in kinds]
+        return [*self.numeric_names, *self.kv_names, *self.share_names]
 
 
 @dataclass(frozen=True)
@@ -111,8 +139,10 @@ def windows_of(solution: Solution, side: str) -> Windows:
         longest=longest_window(solution),
         smoothing=configured.smoothing,
         rates=tuple(_rates(events, solution)),
-        attributes=tuple(item_attributes(solution)) if side == "user" else (),
+        attributes=tuple(preferred_attributes(solution)) if side == "user" else (),
         preference=(solution.preference_event, preference.window, preference.top),
+        seen_event=solution.impression if side == "user" and preference.rates else None,
+        recent=preference.recent if side == "user" else 0,
     )
 
 

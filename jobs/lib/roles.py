@@ -13,6 +13,9 @@ from jobs.lib.spark import F
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+TAGS, TITLE_WORDS = "tags", "title_words"
+SEVERAL = (TAGS, TITLE_WORDS)  # attributes of which an item has several values
+
 
 def raw_events(behavior: DataFrame, solution: Solution) -> DataFrame:
     """Every row of the behavior table, by role.
@@ -81,6 +84,14 @@ def item_attributes(solution: Solution) -> list[str]:
     if config is None:
         return []
     return [*config.roles.categorical, *(["author"] if config.roles.author else [])]
+
+
+def preferred_attributes(solution: Solution) -> list[str]:
+    """The item attributes that users' preferences are counted by: those that the solution names, else all of one value.
+
+    Beside those of `item_attributes`: TAGS and TITLE_WORDS, of which an item has several.
+    """
+    return item_attributes(solution) if (named := solution.features.preference.attributes) is None else list(named)
 
 
 def local_time(event_time: Column, solution: Solution) -> Column:

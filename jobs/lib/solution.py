@@ -120,6 +120,8 @@ class Solution(Strict):
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
         retention.check(self)
+        if problem := importlib.import_module("jobs.ranking.feature_list").problem_of(self):
+            raise ValueError(problem)
         return self
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from jobs.lib.feature_operators import AnyOperator
 from jobs.lib.yaml_model import Strict
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ class Preference(Strict):
     """The user's own most frequent item attributes, counted over one window."""
 
     event: str | None = None  # default: the target
-    window: int = Field(15, ge=1, le=60)
-    top: int = Field(10, ge=1, le=100)
+    window: int = Field(15, ge=1, le=400)
+    top: int = Field(10, ge=1, le=1000)
+    attributes: list[str] | None = None  # default: the item table's categorical columns and author
+    rates: bool = False  # are impressions counted too?
+    recent: int = Field(0, ge=0, le=200)  # how many of the user's last items are kept
 
 
 class Features(Strict):
-    windows: list[Annotated[int, Field(ge=1, le=60)]] = Field([3, 7, 15], min_length=1)
+    windows: list[Annotated[int, Field(ge=1, le=400)]] = Field([3, 7, 15], min_length=1)
     events: list[str] = []  # default: every event
     value_events: list[str] = []  # default: the target, where the table has a value column
     smoothing: float = Field(10.0, gt=0)
@@ -78,6 +82,7 @@ class Ranking(Strict):
     rounds: int = Field(400, ge=1)
     early_stopping_rounds: int = Field(30, ge=1)
     params: dict[str, float | int | str] = {}
+    features: list[AnyOperator] | None = None  # default: a lookup per attribute of features.preference
     exclude_suspicious_users: bool = False  # from the training rows; what judges a model keeps them
 
     @model_validator(mode="after")

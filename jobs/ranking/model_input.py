@@ -1,178 +1,148 @@
-"""What the ranking model sees: the one definition that training samples and candidates to score both go through.
+"""Brings pairs of user and item together with what is known of both, for the model.
 
-A pair of user and item is described by the features and snapshots of one day, its `feature_ds`: the day before a
-sample's events, and for candidates their own ds. So a list made at T is scored with what a sample of T+1 would see.
-
-Columns: context (hour, weekday, scene, and the behavior table's categorical columns); `user__*` and `item__*` features
-and snapshot columns; `user__registered_days` and `item__listed_days` (age at the end of feature_ds, days); and cross
-lookups, the user's own count at the item's attribute value (0 when it is not among the user's top values, NULL when
-either side is unknown) and its share of all counted:
-
-    cross__{attribute}_{event}_cnt_{w}d    cross__{attribute}_{event}_share_{w}d
+A pair is described as of one day, its `feature_ds`: the day before a sample's events, and for candidates their own ds.
+So a list made at T is scored with what a sample of T+1 would see. What the columns are stands in feature_list.py, how
+they are computed in pair_columns.py. The items of a day are broadcast; users come along with their pairs, and each pair
+meets both inside a Spark task: joined as wide rows, a hundred columns would travel for every pair.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from jobs.features.preferences import kv_value
-from jobs.features.windows import day_of, windows_of
-from jobs.lib import roles
+import numpy as np
+
+from jobs.lib.days import day_number
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
+from jobs.ranking.feature_list import FeatureList, feature_list
+from jobs.ranking.known import USER, Sources, hot, item_rows, neighbours, user_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pyspark import Broadcast
     from pyspark.sql import Column, DataFrame
 
+
 KEYS = ("ds", "request_id", "user_id", "item_id")
+PAIRS_AT_ONCE = 100_000
+MAP = "map<string,double>"
+
+Finish = Callable[["pa.Table", "pa.Table"], "pa.Table"]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """What pairs are described with. Feature tables and daily snapshots have ds, a `once` snapshot has none."""
+class Shared:
+    """What every task needs. items, neighbours and hot: by feature_ds, then as in `Described`."""
 
-    user_features: DataFrame
-    item_features: DataFrame
-    users: DataFrame | None
-    items: DataFrame | None
-
-
-def context_categories(solution: Solution) -> list[str]:
-    behavior = solution.tables.behavior.roles
-    return [*(["scene"] if behavior.scene else []), *behavior.categorical]
-
-
-def number_columns(solution: Solution) -> list[str]:
-    """Numeric model columns, in model order."""
-    user, item = windows_of(solution, "user"), windows_of(solution, "item")
-    shares = [user.preference_name(a, "top_share") for a in user.attributes]
-    return [
-        *("hour", "weekday"),
-        *user.numeric_names,
-        *shares,
-        *[f"user__{c}" for c in _snapshot_columns(solution, "user", "numerical")],
-        *item.numeric_names,
-        *[f"item__{c}" for c in _snapshot_columns(solution, "item", "numerical")],
-        *[cross_name(solution, a, stat) for a in user.attributes for stat in ("cnt", "share")],
-    ]
-
-
-def category_columns(solution: Solution) -> list[str]:
-    """String model columns, in model order."""
-    of_user = [f"user__{c}" for c in _snapshot_columns(solution, "user", "categorical")]
-    of_item = [f"item__{c}" for c in _snapshot_columns(solution, "item", "categorical")]
-    return [*context_categories(solution), *of_user, *of_item]
-
-
-def cross_name(solution: Solution, attribute: str, stat: str) -> str:
-    preference = solution.features.preference
-    return f"cross__{attribute}_{solution.preference_event}_{stat}_{preference.window}d"
-
-
-def _snapshot_columns(solution: Solution, side: str, kind: str) -> list[str]:
-    config = getattr(solution.tables, side)
-    if config is None:
-        return []
-    since = {"user": "registration_time", "item": "listing_time"}[side]
-    age = {"user": "registered_days", "item": "listed_days"}[side]
-    own = [c for c in getattr(config.roles, kind) if c not in ("author", "tags", "title", since)]
-    return [*own, *([age] if kind == "numerical" and getattr(config.roles, since) else [])]
+    features: FeatureList
+    items: dict[str, pa.Table]
+    neighbours: dict[str, dict[str, Any]]
+    hot: dict[str, dict[str, Any]]
+    packed: dict[str, list[str]]  # the columns of a user by type, see `_packed`
+    maps: list[str]
+    context: dict[str, str]
 
 
 def with_features(pairs: DataFrame, sources: Sources, solution: Solution) -> DataFrame:
-    """The pairs with every model column that they do not bring themselves (pairs bring the context).
+    """The pairs with every model column, numbers as FLOAT; a number that the pairs bring keeps its own type.
 
-    pairs: feature_ds, user_id, item_id, and what the caller wants to keep; feature_ds is dropped.
+    pairs: feature_ds, user_id, item_id, hour, weekday, the context's categories, and what the caller wants to keep;
+    feature_ds is dropped.
     """
-    joined = pairs
-    for side, features in (("user", sources.user_features), ("item", sources.item_features)):
-        joined = _join(joined, _features(features, solution, side), side)
-        snapshot = getattr(sources, f"{side}s")
-        if snapshot is not None:
-            joined = _join(joined, _snapshot(snapshot, solution, side), side)
-    crosses = [c for a in roles.item_attributes(solution) for c in _cross(a, solution)]
-    ages = [
-        _age(side, solution).alias(f"{side}__{age}")
-        for side, age in (("user", "registered_days"), ("item", "listed_days"))
-        if age in _snapshot_columns(solution, side, "numerical")
-    ]
+    features = feature_list(solution)
     kept = [c for c in pairs.columns if c != "feature_ds"]
-    made = {c for c in (*number_columns(solution), *category_columns(solution)) if c not in kept}
-    computed = joined.select("*", *crosses, *ages)
-    return computed.select(*kept, *[c for c in computed.columns if c in made])
+    made = [c for c in (*features.numbers, *features.categories) if c not in kept]
+    types = [f"`{f.name}` {f.dataType.simpleString()}" for f in pairs.select(*kept).schema.fields]
+    types += [f"`{c}` {'float' if c in features.numbers else 'string'}" for c in made]
+    finish = partial(_with_columns, kept=kept, made=made)
+    return in_tasks(pairs, sources, solution, finish, ", ".join(types))
 
 
-def described(sources: Sources, solution: Solution, side: str, ds: str) -> DataFrame:
-    """One row per user, or item, that is known on ds: its model columns, numbers as FLOAT, and what crosses are made of
-    (users: kv_*, total_*; items: at_*)."""
-    features, snapshot = getattr(sources, f"{side}_features"), getattr(sources, f"{side}s")
-    joined = _of_day(_features(features, solution, side), ds)
-    if snapshot is not None:
-        joined = joined.join(_of_day(_snapshot(snapshot, solution, side), ds), on=f"{side}_id", how="full")
-    age = {"user": "registered_days", "item": "listed_days"}[side]
-    if age in _snapshot_columns(solution, side, "numerical"):
-        joined = joined.withColumn("feature_ds", F.lit(ds)).withColumn(f"{side}__{age}", _age(side, solution))
-    numbers = [F.col(c).cast("float").alias(c) for c in number_columns(solution) if c in joined.columns]
-    others = [c for c in joined.columns if c in category_columns(solution) or c.startswith(("kv_", "total_", "at_"))]
-    return joined.select(f"{side}_id", *numbers, *others)
+def _with_columns(pairs: pa.Table, columns: pa.Table, kept: list[str], made: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({name: pairs.column(name) for name in kept} | {name: columns.column(name) for name in made})
 
 
-def _of_day(rows: DataFrame, ds: str) -> DataFrame:
-    """A snapshot that serves every day has no feature_ds."""
-    return rows.where(F.col("feature_ds") == ds).drop("feature_ds") if "feature_ds" in rows.columns else rows
+def in_tasks(pairs: DataFrame, sources: Sources, solution: Solution, finish: Finish, schema: str) -> DataFrame:
+    """What `finish` makes of whole users' pairs (the rows, and the model's columns of each), as rows of `schema`."""
+    features = feature_list(solution)
+    users = user_rows(pairs, sources, features, solution)
+    packed = {kind: [c for c, of in users.dtypes if of == kind and c not in USER] for kind in ("double", "string")}
+    maps = [name for name, kind in users.dtypes if kind == MAP]
+    shared = pairs.sparkSession.sparkContext.broadcast(
+        Shared(
+            features=features,
+            items=item_rows(sources, features, solution),
+            neighbours=neighbours(sources, features),
+            hot=hot(sources, features),
+            packed=packed,
+            maps=maps,
+            context={
+                c: "double" if c in ("hour", "weekday") else "string" for c in ("hour", "weekday", *features.context)
+            },
+        )
+    )
+    rows = pairs.withColumn("is_pair", F.lit(True)).unionByName(_packed(users, packed), allowMissingColumns=True)
+    grouped = rows.withColumn("day_user", F.concat_ws("/", "feature_ds", "user_id")).repartition("day_user")
+    return grouped.sortWithinPartitions("day_user").mapInArrow(partial(_task, shared, finish), schema)
 
 
-def _join(pairs: DataFrame, described: DataFrame, side: str) -> DataFrame:
-    on = [c for c in ("feature_ds", f"{side}_id") if c in described.columns]
-    return pairs.join(described, on=on, how="left")
+def _task(shared: Broadcast, finish: Finish, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from jobs.recall.fusion import whole_users
+
+    for rows in whole_users(batches, PAIRS_AT_ONCE, "day_user"):
+        for ds in sorted(rows.column("feature_ds").unique().to_pylist()):
+            yield from _of_day(rows, ds, shared.value, finish).to_batches()
 
 
-def _features(features: DataFrame, solution: Solution, side: str) -> DataFrame:
-    """The day's features; KV strings as maps, parsed once per user and not once per pair."""
-    windows = windows_of(solution, side)
-    numbers = [*windows.numeric_names, *[windows.preference_name(a, "top_share") for a in windows.attributes]]
-    parsed = []
-    for attribute in windows.attributes:
-        kv, share = (F.col(windows.preference_name(attribute, kind)) for kind in ("kv", "top_share"))
-        counts = F.transform_values(F.str_to_map(kv, F.lit(","), F.lit(":")), lambda _, n: n.cast("double"))
-        top = F.substring_index(F.substring_index(kv, ",", 1), ":", -1).cast("double")
-        parsed += [counts.alias(f"kv_{attribute}"), F.round(top / share).alias(f"total_{attribute}")]
-    return features.select(F.col("ds").alias("feature_ds"), f"{side}_id", *numbers, *parsed)
+def _of_day(rows: pa.Table, ds: str, shared: Shared, finish: Finish) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from jobs.ranking.pair_columns import Described, pair_columns
+
+    of_day = rows.filter(pc.equal(rows.column("feature_ds"), ds)).combine_chunks()
+    is_pair = pc.is_valid(of_day.column("is_pair"))
+    pairs, users = of_day.filter(is_pair), of_day.filter(pc.invert(is_pair))
+    known = Described(day_number(ds), _unpacked(users, shared), shared.items[ds], shared.neighbours[ds], shared.hot[ds])
+    kinds = {"double": pa.float64(), "string": pa.string()}
+    context = {c: _one(pairs, c).cast(kinds[kind]) for c, kind in shared.context.items()}
+    return finish(pairs, pair_columns(shared.features, known, _one(pairs, "user_id"), _one(pairs, "item_id"), context))
 
 
-def _snapshot(snapshot: DataFrame, solution: Solution, side: str) -> DataFrame:
-    columns = [c for kind in ("categorical", "numerical") for c in _snapshot_columns(solution, side, kind)]
-    own = [F.col(c).alias(f"{side}__{c}") for c in columns if c in snapshot.columns]
-    since = {"user": "registration_time", "item": "listing_time"}[side]
-    extra = [F.col(since).alias(f"{side}_since")]
-    if side == "item":
-        extra += [kv_value(F.col(a)).alias(f"at_{a}") for a in roles.item_attributes(solution)]
-    dated = [F.col("ds").alias("feature_ds")] if "ds" in snapshot.columns else []
-    return snapshot.select(*dated, f"{side}_id", *own, *extra)
+def _one(table: pa.Table, name: str) -> pa.Array:
+    return table.column(name).combine_chunks()
 
 
-def _cross(attribute: str, solution: Solution) -> list[Column]:
-    """NULL when the user has no such events or the item no such attribute."""
-    counts, value = F.col(f"kv_{attribute}"), F.col(f"at_{attribute}")
-    known = counts.isNotNull() & value.isNotNull()
-    cnt = F.when(known, F.coalesce(F.try_element_at(counts, value), F.lit(0.0)))
-    share = cnt / F.col(f"total_{attribute}")
-    return [cnt.alias(cross_name(solution, attribute, "cnt")), share.alias(cross_name(solution, attribute, "share"))]
+def _packed(users: DataFrame, packed: dict[str, list[str]]) -> DataFrame:
+    """The columns of a type as one array: a pair has a NULL for each column here, and Arrow writes down every one."""
+    arrays = [F.array(*names).cast(f"array<{kind}>").alias(f"{kind}s") for kind, names in packed.items()]
+    return users.select(*USER, *arrays, *[c for c, kind in users.dtypes if kind == MAP])
 
 
-def _age(side: str, solution: Solution) -> Column:
-    """Days from the local day of registration or listing to feature_ds; below 0 when it was announced ahead."""
-    born = F.unix_date(F.to_date(roles.local_time(F.col(f"{side}_since"), solution)))
-    return (day_of(F.col("feature_ds")) - born).cast("double")
+def _unpacked(users: pa.Table, shared: Shared) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = {"user_id": _one(users, "user_id"), **{name: _one(users, name) for name in shared.maps}}
+    for kind, names in shared.packed.items():
+        values = pc.list_flatten(_one(users, f"{kind}s")) if names else None
+        for number, name in enumerate(names):
+            columns[name] = values.take(pa.array(np.arange(number, len(values), len(names))))
+    return pa.table(columns)
 
 
 def model_select(solution: Solution, prefix: tuple[str, ...] = ()) -> list[Column]:
     """The model columns as they travel to Python: numbers as FLOAT, which is what XGBoost computes with."""
-    numbers = [F.col(c).cast("float").alias(c) for c in number_columns(solution)]
-    return [*[F.col(c) for c in prefix], *numbers, *[F.col(c) for c in category_columns(solution)]]
+    features = feature_list(solution)
+    numbers = [F.col(c).cast("float").alias(c) for c in features.numbers]
+    return [*[F.col(c) for c in prefix], *numbers, *[F.col(c) for c in features.categories]]
 
 
 def model_frame(table: pa.Table, features: dict[str, list[str] | None]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.ranking import measures
-from jobs.ranking.model_input import category_columns, model_frame, number_columns
+from jobs.ranking.feature_list import category_columns, number_columns
+from jobs.ranking.model_input import model_frame
 
 if TYPE_CHECKING:
     import numpy as np

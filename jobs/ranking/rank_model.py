@@ -22,12 +22,8 @@ from jobs.lib.reads import Reads, on_days
 from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.tables import present_days, read_days, write_days
-from jobs.ranking.model_input import (
-    category_columns,
-    context_categories,
-    model_frame,
-    number_columns,
-)
+from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.model_input import model_frame
 from jobs.ranking.models import TRAINED, Model, compare, predict, target_label, usable_days
 from jobs.ranking.training_rows import (
     IS_FLAGGED,

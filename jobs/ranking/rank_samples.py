@@ -25,7 +25,9 @@ from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_present, read_snapshots, write_days
 from jobs.ranking import negatives
-from jobs.ranking.model_input import Sources, context_categories, with_features
+from jobs.ranking.feature_list import context_categories, feature_list, list_day
+from jobs.ranking.known import Sources, listed
+from jobs.ranking.model_input import with_features
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -81,7 +83,7 @@ def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources,
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     before, tables, behavior = add_days(ds, -1), solution.tables, input_of(solution.tables.behavior, ds)
-    features = [(solution.table(name), before) for name in FEATURES]
+    features = [(solution.table(name), before) for name in FEATURES] + list_reads(solution, before)
     snapshots = [p for config in (tables.user, tables.item) for p in input_of(config, before)]
     if solution.impression is not None:
         return Reads(needs=behavior, wanted=tuple(features), found=tuple(snapshots))
@@ -89,6 +91,12 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
         return Reads(needs=(*behavior, *input_of(tables.item, ds)), wanted=tuple(features), found=tuple(snapshots))
     actions = window_reads(solution, ds, longest_window(solution))
     return Reads((*behavior, *actions.needs), (*features, *actions.wanted), tuple(snapshots))
+
+
+def list_reads(solution: Solution, feature_ds: str) -> list[tuple[str, str]]:
+    """The partitions of recalls that operators read for features of a day."""
+    used = listed(feature_list(solution)).items()
+    return [(solution.table(name), list_day(feature_ds, operator)) for name, operator in used]
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
@@ -123,11 +131,21 @@ def _described(days: list[str], solution: Solution) -> list[str]:
 def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources:
     """Features and snapshots of these feature days. Raises MissingPartition naming table and ds."""
     return Sources(
+        days=days,
         user_features=read_days(solution.table("user_features"), days, needed_by),
         item_features=read_days(solution.table("item_features"), days, needed_by),
         users=_snapshots(solution.tables.user, roles.users, solution, days, needed_by),
         items=_snapshots(solution.tables.item, roles.items, solution, days, needed_by),
+        lists=_lists(solution, days, needed_by),
     )
+
+
+def _lists(solution: Solution, days: list[str], needed_by: str) -> dict[str, DataFrame]:
+    """A day without lists has none: as on the first days of all data, when nothing had been recalled yet."""
+    return {
+        name: read_present(solution.table(name), sorted({list_day(ds, operator) for ds in days}))
+        for name, operator in listed(feature_list(solution)).items()
+    }
 
 
 def _snapshots(

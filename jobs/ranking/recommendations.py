@@ -14,26 +14,24 @@ With a model the fill-ups compete by its score; in recall order they come last, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jobs.lib.columns import rank_within
 from jobs.lib.days import add_days, to_date
 from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F, Window
 from jobs.lib.tables import read_days, write_days
-from jobs.ranking.model_input import Sources, context_categories, model_select, with_features
-from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
+from jobs.ranking.feature_list import context_categories
+from jobs.ranking.known import Sources
+from jobs.ranking.models import Model, newest_model
 from jobs.ranking.pair_scores import best_lists
-from jobs.ranking.rank_samples import read_sources
+from jobs.ranking.rank_samples import list_reads, read_sources
 from jobs.recall.inputs import Day, reads_of
 from jobs.recall.pairec import EVERYONE
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
 
@@ -93,14 +91,8 @@ def by_model(
     """The lists by a model's score, equal scores by item_id."""
     kept = ["user_id", "item_id", "sources"]
     pairs = candidates.select(*kept).unionByName(filled.select(*kept))
-    ranked = best_lists(pairs, sources, model, serving_context(model, ds, solution), ds, solution)
-    if ranked is None:
-        # Read as stored, a day's candidates are one file and so one task; scoring is the most work of the flow.
-        described = with_features(
-            in_serving_context(pairs.repartition("user_id"), model, ds, solution), sources, solution
-        )
-        scored = described.select(*kept, scores(model, solution).alias("score"))
-        ranked = rank_within(scored, ["user_id"], "score", "item_id", solution.publish.top_n)
+    described = in_serving_context(pairs, model, ds, solution)
+    ranked = best_lists(described, sources, model, solution, solution.publish.top_n)
     return ranked.withColumn("scored_by", F.lit(model_ds)).select(*COLUMNS)
 
 
@@ -120,35 +112,13 @@ def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Soluti
     return pairs.select(*pairs.columns, F.lit(ds).alias("feature_ds"), *columns)
 
 
-def scores(model: Model, solution: Solution) -> Column:
-    """The model's probability of the target, DOUBLE, from the model columns of a row."""
-    raw, features = model.booster, model_features(model)
-
-    def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        import pyarrow as pa
-
-        booster = load_booster(raw)
-        for rows in batches:
-            table = pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)])
-            yield pa.array(predict(booster, table, features).astype("float64"))
-
-    # Arrow UDFs take their kind from type hints, and those of a nested function are text here.
-    score.__annotations__ = _annotations()
-    return F.arrow_udf(score, "double")(F.struct(*model_select(solution)))
-
-
-def _annotations() -> dict:
-    import pyarrow as pa
-
-    return {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
-
-
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     publish, made_from = solution.publish, ["candidates", "user_features", "item_features"]
     if publish.fallback is not None:
         made_from.append(_list_behind(publish.fallback, solution))
     found = reads_of(solution, ds, max(publish.active_days, publish.seen_days), *made_from)
-    return replace(found, needs=(*found.needs, *input_of(solution.tables.user, ds)), model_up_to=ds)
+    needs = (*found.needs, *input_of(solution.tables.user, ds))
+    return replace(found, needs=needs, wanted=(*found.wanted, *list_reads(solution, ds)), model_up_to=ds)
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

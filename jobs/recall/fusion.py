@@ -93,14 +93,14 @@ def hot_list(listed: pa.Table, weights: np.ndarray, tail: list[str] = (), filler
     )
 
 
-def whole_users(batches: Iterator[pa.RecordBatch], at_least: int) -> Iterator[pa.Table]:
-    """Rows sorted by user, in pieces of about `at_least` rows that never part a user's rows."""
+def whole_users(batches: Iterator[pa.RecordBatch], at_least: int, key: str = "user_id") -> Iterator[pa.Table]:
+    """Rows sorted by user (the column `key`), in pieces of about `at_least` rows that never part a user's rows."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
         if sum(part.num_rows for part in held) >= at_least:
             rows = pa.Table.from_batches(held)
-            users = rows.column("user_id")
+            users = rows.column(key)
             last_user_starts = pc.index(users, users[-1]).as_py()
             if last_user_starts:
                 yield rows.slice(0, last_user_starts)

@@ -9,7 +9,8 @@ from jobs.features import item_features, user_features
 from jobs.features.preferences import attribute_spans
 from jobs.features.windows import daily_totals
 from jobs.lib import roles
-from jobs.ranking.model_input import Sources, category_columns, number_columns
+from jobs.ranking.feature_list import category_columns, number_columns
+from jobs.ranking.known import Sources
 from tests.features.builders import ACTIONS, EVENTS, ITEMS, USERS
 
 NOON = 1_793_505_600  # 2026-11-01 12:00:00 in Shanghai
@@ -50,6 +51,7 @@ def sources(spark, solution, acted=ACTED, user_rows=USER_ROWS, item_rows=ITEM_RO
     totals, days = daily_totals(actions), list(days)
     spans = attribute_spans(items, roles.item_attributes(solution))
     return Sources(
+        days=days,
         user_features=user_features.user_features(actions, spans, solution, days, days, totals),
         item_features=item_features.item_features(actions, solution, days, days, totals),
         users=spark.createDataFrame(user_rows, USERS),

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pytest
 import xgboost
 
+from jobs.ranking.feature_list import category_columns
 from jobs.ranking.measures import null_auc_se
-from jobs.ranking.model_input import category_columns, model_frame
+from jobs.ranking.model_input import model_frame
 from jobs.ranking.models import load_booster, model_features, predict
 from jobs.ranking.rank_model import rank_model, split_days
 from tests.features.builders import demo_solution

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from jobs.ranking.model_input import category_columns, number_columns
+from jobs.ranking.feature_list import category_columns, number_columns
 from jobs.ranking.negatives import offered_by_actions, offered_by_snapshot
 from jobs.ranking.rank_samples import labelled, rank_samples
 from tests.features.builders import ACTIONS, EVENTS, ITEMS, demo_solution, rows_of
@@ -47,7 +47,7 @@ def test_features_and_snapshots_are_those_of_the_day_before(samples):
 
 def test_cross_lookups_are_the_users_counts_at_the_items_values(samples):
     clicked, passed, unknown = samples
-    category, author = "cross__category_click_{}_15d", "cross__author_click_{}_15d"
+    category, author = "cross__category_{}", "cross__author_{}"
     assert (clicked[category.format("cnt")], clicked[category.format("share")]) == (1.0, 1.0)
     assert passed[category.format("cnt")] == 1.0
     assert (passed[author.format("cnt")], passed[author.format("share")]) == (0.0, 0.0)

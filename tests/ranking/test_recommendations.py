@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.ranking import pair_scores
 from jobs.ranking import recommendations as rec
-from jobs.ranking.model_input import category_columns, model_frame, model_select, number_columns, with_features
+from jobs.ranking.feature_list import category_columns, number_columns
+from jobs.ranking.model_input import model_frame, model_select, with_features
 from jobs.ranking.models import load_booster, model_features
 from jobs.ranking.rank_model import rank_model
 from jobs.ranking.rank_samples import rank_samples
@@ -85,24 +85,6 @@ def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, hot,
     pairs = zip(by_hand, table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
     expected = sorted((-float(score), item) for score, user, item in pairs if user == "u1")[:2]
     assert [(-r["score"], r["item_id"]) for r in lists if r["user_id"] == "u1"] == expected
-
-
-def test_scores_without_a_wide_join_are_those_of_the_join_to_the_bit(spark, hot, model, monkeypatch):
-    solution = demo_solution(publish={"top_n": 3})
-    described = sources(spark, solution)
-    pairs = [(user, item) for user in ("u1", "u2", "unknown") for item in ("i1", "i2", "i9", "h1")]
-    candidates = spark.createDataFrame([(*pair, 0.1, 1, I2I) for pair in pairs], CANDIDATES)
-    none = candidates.select("user_id", "item_id", "sources").limit(0)
-
-    def lists():
-        made = rec.by_model(candidates, none, described, model, DAY_BEFORE, DAY_BEFORE, solution)
-        return rows_of(made, "user_id", "rank")
-
-    narrow = lists()
-    monkeypatch.setattr(pair_scores, "MOST_ITEMS", 0)
-    monkeypatch.setattr(pair_scores, "_task", None)
-    assert narrow == lists()
-    assert len(narrow) == 9 and len({row["score"] for row in narrow}) > 1
 
 
 def test_a_candidate_is_described_as_the_sample_of_the_next_day_will_be(spark, model):
