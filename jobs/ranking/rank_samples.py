@@ -111,8 +111,16 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         sources = read_sources(solution, [add_days(ds, -1) for ds in described], table)
         samples = rank_samples(events, _offered(described, solution), sources, solution)
     else:
-        samples = labelled(events, solution).withColumn("is_sampled_negative", F.lit(False))
+        samples = _no_samples(events, solution)
     write_days(samples, table, days, CONTRACT)
+
+
+def _no_samples(events: DataFrame, solution: Solution) -> DataFrame:
+    """The columns that samples have, for days of which there are none."""
+    features = feature_list(solution)
+    rows = labelled(events, solution).withColumn("is_sampled_negative", F.lit(False)).limit(0)
+    made = {c: "float" for c in features.numbers} | {c: "string" for c in features.categories}
+    return rows.withColumns({c: F.lit(None).cast(kind) for c, kind in made.items() if c not in rows.columns})
 
 
 def _described(days: list[str], solution: Solution) -> list[str]:
