@@ -16,7 +16,7 @@ import numpy as np
 
 from jobs.lib.spark import F
 from jobs.ranking.model_input import Sources, category_columns, cross_name, described, number_columns
-from jobs.ranking.models import Model, load_booster, model_features, predict
+from jobs.ranking.models import Model, Scorer, model_features
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ LISTS = (
 class Scoring:
     """What every task needs: the model, the items (sorted by id), what is the same for all pairs."""
 
-    booster: bytes
+    model: Model
     features: dict[str, list[str] | None]
     items: pa.Table
     context: dict[str, Any]
@@ -63,7 +63,7 @@ def best_lists(
     users = described(sources, solution, "user", ds)
     packed = {kind: [name for name, of in users.dtypes[1:] if of == kind] for kind in KINDS}
     scoring = Scoring(
-        booster=model.booster,
+        model=model,
         features={name: of for name, of in model_features(model).items() if name in made},
         items=items.combine_chunks(),
         context=context,
@@ -99,12 +99,12 @@ def _task(shared, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
     from jobs.recall.fusion import whole_users
 
     scoring = shared.value
-    booster = load_booster(scoring.booster)
+    scorer = Scorer(scoring.model)
     for rows in whole_users(batches, PAIRS_AT_ONCE):
-        yield from _lists(rows, scoring, booster).to_batches()
+        yield from _lists(rows, scoring, scorer).to_batches()
 
 
-def _lists(rows: pa.Table, scoring: Scoring, booster) -> pa.Table:
+def _lists(rows: pa.Table, scoring: Scoring, scorer: Scorer) -> pa.Table:
     """rows: whole users, each as its pairs and at most one row that describes it (without item_id)."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -114,7 +114,7 @@ def _lists(rows: pa.Table, scoring: Scoring, booster) -> pa.Table:
     at_user = pc.index_in(pairs.column("user_id"), value_set=users.column("user_id").combine_chunks())
     at_item = pc.index_in(pairs.column("item_id"), value_set=scoring.items.column("item_id").combine_chunks())
     table = _model_table(_unpacked(users, scoring.packed), at_user, at_item, scoring)
-    score = predict(booster, table, scoring.features).astype("float64")
+    score, _ = scorer.score(table)
     user, item = (_places(pairs.column(name)) for name in ("user_id", "item_id"))
     order = np.lexsort((item, -score, user))
     starts = np.flatnonzero(np.diff(user[order], prepend=-1))

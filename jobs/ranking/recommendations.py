@@ -1,4 +1,4 @@
-"""The final list of each active user: candidates in the order of the model's probability, short lists filled up.
+"""The final list of each active user: candidates in the order of the model's score, short lists filled up.
 
 Grain: one row per (ds, user_id, item_id). Made at ds for the day after, from data up to and including ds, by the newest
 model trained on data up to ds (`scored_by` = its ds). Without a model the fused recall order stands (`scored_by` =
@@ -25,7 +25,7 @@ from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F, Window
 from jobs.lib.tables import read_days, write_days
 from jobs.ranking.model_input import Sources, context_categories, model_select, with_features
-from jobs.ranking.models import Model, load_booster, model_features, newest_model, predict
+from jobs.ranking.models import Model, Scorer, newest_model
 from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
 from jobs.recall.inputs import Day, reads_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "recommendations"
-SETTINGS = ("features", "publish", "ranking.target")
+SETTINGS = ("features", "publish", "ranking.targets")
 COLUMNS = ("user_id", "item_id", "score", "rank", "sources", "scored_by")
 HOT_PER_PLACE = 10  # a user who has seen more than so many hot items per place of the list may stay short
 
@@ -121,16 +121,15 @@ def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Soluti
 
 
 def scores(model: Model, solution: Solution) -> Column:
-    """The model's probability of the target, DOUBLE, from the model columns of a row."""
-    raw, features = model.booster, model_features(model)
+    """The model's score, DOUBLE, from the model columns of a row."""
 
     def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         import pyarrow as pa
 
-        booster = load_booster(raw)
+        scorer = Scorer(model)
         for rows in batches:
             table = pa.Table.from_batches([pa.RecordBatch.from_struct_array(rows)])
-            yield pa.array(predict(booster, table, features).astype("float64"))
+            yield pa.array(scorer.score(table)[0])
 
     # Arrow UDFs take their kind from type hints, and those of a nested function are text here.
     score.__annotations__ = _annotations()
