@@ -18,7 +18,7 @@ from jobs.ranking.training_rows import split_days
 from tests.features.builders import demo_solution
 from tests.ranking.builders import sample_table
 
-SMALL = {"rounds": 60, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
+SMALL = {"threads": 1, "rounds": 60, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
 
 
 @pytest.fixture(scope="module")
