@@ -41,7 +41,7 @@ GOOD = {
         "level": "green", "is_blocking": False, "shown": "",
     },
     "quarantine": {"source": "item", "file": "f", "line": 1, "column": "c", "reason": "r", "value": "v"},
-    "rank_model": {"status": "trained", "booster": b"b", "metadata": "{}"},
+    "rank_model": {"status": "trained", "boosters": [("is_click", b"b")], "metadata": "{}"},
     "rank_samples": {
         "request_id": "r", "user_id": "1", "item_id": "1", "is_sampled_negative": False, "hour": 0, "weekday": 0
     },
@@ -82,7 +82,7 @@ BAD = {
     "input_user": {"users_are_registering": [{"registration_time": ago(24 * 31)}], "snapshot_is_recent": [{}]},
     "item_features": {"history_is_counted": [{"item__history_days": 0.0}]},
     "quality_result": {"known_levels": [{"level": "blue"}]},
-    "rank_model": {"known_status": [{"status": "done"}], "trained_has_booster": [{"booster": None}]},
+    "rank_model": {"known_status": [{"status": "done"}], "trained_has_boosters": [{"boosters": None}]},
     "rank_samples": {"hour_of_a_day": [{"hour": 24}]},
     "rec_sln_demo_behavior_table_v1": {
         "known_events": [{"event": "share"}],

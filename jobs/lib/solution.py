@@ -17,9 +17,10 @@ from jobs.lib.demo_params import DemoParams
 from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError
 from jobs.lib.input_tables import Tables
+from jobs.lib.ranking_params import Ranking
 from jobs.lib.retention import Retention
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.solution_params import Cadence, Features, Fusion, Name, Publish, Ranking, RecallParams
+from jobs.lib.solution_params import Cadence, Features, Fusion, Name, Publish, RecallParams
 from jobs.lib.yaml_model import Strict, Zone, problem_lines, read_yaml, validated
 
 
@@ -119,6 +120,8 @@ class Solution(Strict):
         if self.publish.fallback is not None:
             fitting = sorted(name for name, contract in seen.items() if contract == "recall_fallback")
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
+        if problem := importlib.import_module("jobs.ranking.targets").problem_in(self):
+            raise ValueError(f"ranking.{problem}")
         retention.check(self)
         if problem := importlib.import_module("jobs.ranking.feature_list").problem_of(self):
             raise ValueError(problem)

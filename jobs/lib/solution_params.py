@@ -1,13 +1,15 @@
-"""Parameters of features, recalls, ranking and publishing, as the solution file gives them. Free of Spark."""
+"""Parameters of features, recalls and publishing, as the solution file gives them. Free of Spark.
+
+Those of ranking stand in jobs/lib/ranking_params.py.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from jobs.lib.feature_operators import AnyOperator
 from jobs.lib.yaml_model import Strict
 
 if TYPE_CHECKING:
@@ -67,29 +69,6 @@ class RecallParams(Strict):
     def module(self) -> Any:
         """The job file: its CONTRACT is the kind of table it makes, its SOURCE_CONTRACT the kind it needs as source."""
         return importlib.import_module(f"jobs.recall.{self.job}")
-
-
-class Ranking(Strict):
-    training_days: int = Field(14, ge=3, le=400)
-    validation_days: int = Field(1, ge=1)
-    test_days: int = Field(1, ge=1)
-    target: str | None = None  # default: is_<target>
-    negatives_per_positive: int = Field(4, ge=1, le=100)
-    min_positives: int = Field(100, ge=1)
-    max_train_rows: int = Field(5_000_000, ge=1000)
-    seed: int = 7
-    threads: int = Field(2, ge=1)
-    rounds: int = Field(400, ge=1)
-    early_stopping_rounds: int = Field(30, ge=1)
-    params: dict[str, float | int | str] = {}
-    features: list[AnyOperator] | None = None  # default: a lookup per attribute of features.preference
-    exclude_suspicious_users: bool = False  # from the training rows; what judges a model keeps them
-
-    @model_validator(mode="after")
-    def _days_leave_something_to_train_on(self) -> Ranking:
-        if self.validation_days + self.test_days >= self.training_days:
-            raise ValueError("validation_days + test_days must be below training_days")
-        return self
 
 
 class Fusion(Strict):

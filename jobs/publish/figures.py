@@ -19,6 +19,7 @@ from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
 from jobs.ranking.candidates import CATALOG
+from jobs.ranking.models import model_from
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -29,12 +30,16 @@ BY_RECALL = "recall"  # scored_by of lists that no model ordered
 
 @dataclass(frozen=True)
 class Model:
-    """The model that ordered the day's lists; booster None: none did, and `reason` says why."""
+    """The model that ordered the day's lists; no boosters: none did, and `reason` says why.
+
+    newest: {ds, accepted, reason} of the newest model up to the day that came to the gate, this one or a later one.
+    """
 
     ds: str | None
-    booster: bytes | None
+    boosters: dict[str, bytes]
     metadata: dict = field(default_factory=dict)
     reason: str = ""
+    newest: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,23 @@ def totals_of(solution: Solution, ds: str) -> Totals:
 def model_of(solution: Solution, ds: str, totals: Totals) -> Model:
     """The model that `scored_by` of the lists names: the newest one trained on data up to ds."""
     trained = [day for day in totals.scored_by if day != BY_RECALL]
+    newest, about = partitions.newest_day(solution.table("rank_model"), ds), {}
+    if newest is not None:
+        (row,) = small_table(solution, "rank_model", newest, ["metadata"])
+        about = json.loads(row["metadata"])
+    decided = {"ds": newest, **{k: about["gate"][k] for k in ("accepted", "reason")}} if "gate" in about else None
     if trained:
-        (row,) = small_table(solution, "rank_model", trained[-1], ["booster", "metadata"])
-        return Model(trained[-1], row["booster"], json.loads(row["metadata"]))
+        (row,) = small_table(solution, "rank_model", trained[-1], ["boosters", "metadata"])
+        used = model_from(row)
+        return Model(trained[-1], used.boosters, used.metadata, newest=decided)
     if not totals.rows:
-        return Model(None, None, reason="No lists: no user was active.")
-    newest = partitions.newest_day(solution.table("rank_model"), ds)
+        return Model(None, {}, reason="No lists: no user was active.", newest=decided)
     if newest is None:
-        return Model(None, None, reason="Lists are ordered by recall score: no model had been trained by this day.")
-    (row,) = small_table(solution, "rank_model", newest, ["metadata"])
-    why = json.loads(row["metadata"]).get("reason", "no reason given")
-    return Model(None, None, reason=f"Lists are ordered by recall score: too little data to train ({why}).")
+        return Model(None, {}, reason="Lists are ordered by recall score: no model had been trained by this day.")
+    why = f"too little data to train ({about.get('reason', 'no reason given')})"
+    if decided is not None:
+        why = f"no model has passed the gate ({decided['reason']})"
+    return Model(None, {}, reason=f"Lists are ordered by recall score: {why}.", newest=decided)
 
 
 def measures_of(solution: Solution, ds: str) -> Measures:
@@ -204,10 +215,13 @@ def _table_rows(solution: Solution, ds: str) -> list[tuple[str, str, int, str]]:
 
 
 def _model_card(model: Model) -> list[tuple[str, str]]:
-    if model.booster is None:
+    if not model.boosters:
         return [("model", f"none. {model.reason}")]
     about = model.metadata
-    shown = [("trained on data up to", str(model.ds)), ("learns", about["target"])]
+    shown = [
+        ("trained on data up to", str(model.ds)),
+        ("learns", ", ".join(target["label"] for target in about["targets"])),
+    ]
     for name, span in about["spans"].items():
         days, counted = span["days"], f"{span['rows']:,} rows, {span['positives']:,} positives"
         shown.append((f"{name} days", f"{days[0]} to {days[-1]}: {counted}" if days else "none"))
@@ -218,6 +232,7 @@ def _model_card(model: Model) -> list[tuple[str, str]]:
     for name, shown_name in (("model", "AUC on its test days"), ("item_ctr", "the item's own rate there")):
         if (auc := about["metrics"][name]["auc"]) is not None:
             shown.append((shown_name, f"{auc:.4f}"))
+    shown.append(("gate", about["gate"]["reason"]))
     return shown
 
 

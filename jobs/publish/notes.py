@@ -13,8 +13,14 @@ from jobs.ranking.candidates import short_lists
 def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
     """All that there is to say about the day, in sentences."""
     said = []
-    if model.booster is None:
+    is_held_back = model.newest is not None and not model.newest["accepted"]
+    if not model.boosters:
         said.append(model.reason)
+    elif is_held_back and model.newest["ds"] > model.ds:
+        said.append(
+            f"The model trained on {model.newest['ds']} was held back: {model.newest['reason']}. "
+            f"The one of {model.ds} serves."
+        )
     elif model.ds != ds:
         every = solution.cadence.rank_model
         said.append(

@@ -34,6 +34,7 @@ from jobs.publish.figures import (
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
 from jobs.publish.notes import notes_of
 from jobs.publish.report import Measures, report
+from jobs.ranking.model_card import card
 
 log = logging.getLogger("recflow")
 
@@ -105,11 +106,12 @@ def _recall_forms(node: Node) -> tuple[list[str], dict[str, Form]]:
 
 def _small_objects(solution: Solution, ds: str, model: Model) -> dict[str, bytes]:
     """The model and the safety net: key -> bytes."""
-    if model.booster is None:
+    if not model.boosters:
         objects = {"model/none.json": json_bytes({"reason": model.reason})}
     else:
         objects = {
-            "model/booster.ubj": model.booster,
+            **{f"model/{label}.ubj": booster for label, booster in model.boosters.items()},
+            "model/card.md": card(model.ds, model.metadata).encode(),
             "model/features.json": json_bytes(model.metadata["features"]),
             "model/training.json": json_bytes({"ds": model.ds, **model.metadata}),
         }
@@ -135,7 +137,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
             "contracts": _contracts(solution, ds, [r for r in records if r is not None]),
         },
         "inputs": inputs,
-        "model": {"ds": model.ds, "metrics": model.metadata.get("metrics")},
+        "model": {"ds": model.ds, "metrics": model.metadata.get("metrics"), "newest": model.newest},
         "metrics": [
             {"subject": subject, "measure": measure, "k": k, "value": value, "n": n}
             for (subject, measure, k), (value, n) in sorted(measures.items())

@@ -26,7 +26,8 @@ from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
-from jobs.ranking.models import compare, load_booster, model_features, newest_model, predict, target_label
+from jobs.ranking.models import Scorer, compare, newest_model
+from jobs.ranking.targets import target_label
 from jobs.ranking.training_rows import read_samples
 from jobs.recall.inputs import Day, list_of, listing
 from jobs.recall.pairec import EVERYONE
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "evaluation"
-SETTINGS = ("features", "recalls", "publish.active_days", "ranking.target", "ranking.max_train_rows", "ranking.seed")
+SETTINGS = ("features", "recalls", "publish.active_days", "ranking.targets", "ranking.max_train_rows", "ranking.seed")
 SCHEMA = "subject string, measure string, k int, value double, n bigint, ds string"
 RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)
@@ -110,15 +111,15 @@ def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
         log.info("%s ds=%s: no samples that day, the model is not judged", table, ds)
         return []
     model = found[1]
-    probabilities = predict(load_booster(model.booster, solution.ranking.threads), samples, model_features(model))
-    compared = compare(samples, probabilities, model.metadata["spans"]["train"]["base_rate"], solution)
+    scores, predictions = Scorer(model, solution.ranking.threads).on_samples(samples)
+    compared = compare(samples, scores, predictions, model.metadata["spans"]["train"]["base_rate"], solution)
     figures: list[Figure] = []
     for subject, name in (("ranking", "model"), ("ranking:item_ctr", "item_ctr")):
         for measure in ("auc", "gauc", "log_loss", "ne", "null_auc_se"):
             if measure in compared[name]:
                 n = compared[name]["gauc_users" if measure == "gauc" else "rows"]
                 figures.append((subject, measure, 0, compared[name][measure], n))
-    labels = samples.column(target_label(solution)).to_numpy()
+    labels = samples.column(target_label(solution)).to_numpy() > 0
     figures.append(("ranking", "base_rate", 0, float(labels.mean()), len(labels)))
     return figures
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.ranking import measures
+from jobs.ranking.calibration import calibrated, unsampled
 from jobs.ranking.feature_list import category_columns, number_columns
 from jobs.ranking.model_input import model_frame
+from jobs.ranking.targets import fused, target_label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("recflow")
 
-TRAINED = "trained"
+TRAINED, HELD_BACK, TOO_LITTLE_DATA = "trained", "held_back", "too_little_data"
 
 # Read when XGBoost is first imported: its threads otherwise spin while they wait, and beside other work on the same
 # cores (Spark, other nodes) a training took three times the CPU.
@@ -32,48 +34,95 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 @dataclass(frozen=True)
 class Model:
-    """A trained booster and what is known about it; booster is None when there was too little data."""
+    """Trained boosters by label (UBJ) and what is known about them; no boosters where there was too little data."""
 
-    booster: bytes | None
+    boosters: dict[str, bytes]
     metadata: dict
+
+    @property
+    def targets(self) -> list[dict]:
+        return self.metadata["targets"]
+
+
+class Scorer:
+    """A model loaded once, to be applied to many tables."""
+
+    def __init__(self, model: Model, threads: int = 1) -> None:
+        self._model, self._features = model, model_features(model)
+        self._boosters = {label: load_booster(raw, threads) for label, raw in model.boosters.items()}
+
+    def score(self, table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(the score that lists are ordered by, each label's prediction), float64; table has the model's columns."""
+        sampling = self._model.metadata.get("negative_sampling") or {}
+        predictions = {
+            target["label"]: unsampled(values, sampling.get("rate") if _is_probability(target) else None)
+            for target, values in self._predicted(table)
+        }
+        return fused(self._model.metadata["score"], predictions), predictions
+
+    def on_samples(self, table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The same for samples, to be held against their labels: chances among the rows that were sampled."""
+        predictions = {target["label"]: values for target, values in self._predicted(table)}
+        return fused(self._model.metadata["score"], predictions), predictions
+
+    def _predicted(self, table: pa.Table) -> list[tuple[dict, np.ndarray]]:
+        import xgboost
+
+        rows = xgboost.DMatrix(model_frame(table, self._features), enable_categorical=True)
+        raw = [(target, self._boosters[target["label"]].predict(rows)) for target in self._model.targets]
+        return [(target, calibrated(values, target.get("calibration"))) for target, values in raw]
+
+
+def _is_probability(target: dict) -> bool:
+    return target["objective"] != "reg:squarederror"
 
 
 def usable_days(solution: Solution) -> list[str]:
-    """Every ds with a trained model whose features the solution still has, oldest first. Free of Spark."""
+    """Every ds with a model that may serve: trained, let through by the gate, of features that the solution still has;
+    oldest first. Free of Spark."""
+    return [ds for ds, status in finished_days(solution).items() if status == TRAINED]
+
+
+def finished_days(solution: Solution) -> dict[str, str]:
+    """ds -> status (trained, held_back) of every model that came to be, oldest first, less those of features that the
+    solution no longer has."""
     table = solution.table("rank_model")
     present = partitions.present_days(table)
     if not present or (delta := partitions.delta_table(table)) is None:
-        return []
+        return {}
     rows = delta.to_pyarrow_dataset().to_table(columns=["ds", "status", "metadata"]).to_pylist()
     known = {*number_columns(solution), *category_columns(solution)}
-    usable = []
-    for row in rows:
-        if row["ds"] not in present or row["status"] != TRAINED:
-            continue
-        if unknown := sorted({f["name"] for f in json.loads(row["metadata"])["features"]} - known):
+    found = {}
+    for row in sorted(rows, key=lambda row: row["ds"]):
+        about = json.loads(row["metadata"])
+        if row["ds"] not in present or row["status"] not in (TRAINED, HELD_BACK) or "targets" not in about:
+            continue  # without targets: made by an older version
+        if unknown := sorted({f["name"] for f in about["features"]} - known):
             log.warning("%s ds=%s: not used, the solution no longer has its feature %s", table, row["ds"], unknown[0])
             continue
-        usable.append(row["ds"])
-    return sorted(usable)
+        found[row["ds"]] = row["status"]
+    return found
 
 
 def newest_model(solution: Solution, up_to: str) -> tuple[str, Model] | None:
     """The newest usable model of a ds up to this one, with its ds; None when there is none."""
     ds = max((day for day in usable_days(solution) if day <= up_to), default=None)
-    if ds is None:
-        return None
-    [row] = partitions.read_arrow(solution.table("rank_model"), ds, ["booster", "metadata"]).to_pylist()
-    return ds, Model(row["booster"], json.loads(row["metadata"]))
+    return None if ds is None else (ds, read_model(solution, ds))
+
+
+def read_model(solution: Solution, ds: str) -> Model:
+    [row] = partitions.read_arrow(solution.table("rank_model"), ds, ["boosters", "metadata"]).to_pylist()
+    return model_from(row)
+
+
+def model_from(row: dict) -> Model:
+    """From a row of the table."""
+    boosters = {of["label"]: of["booster"] for of in row["boosters"] or ()}
+    return Model(boosters, json.loads(row["metadata"]))
 
 
 def model_features(model: Model) -> dict[str, list[str] | None]:
     return {feature["name"]: feature["categories"] for feature in model.metadata["features"]}
-
-
-def predict(booster: xgboost.Booster, table: pa.Table, features: dict[str, list[str] | None]) -> np.ndarray:
-    import xgboost
-
-    return booster.predict(xgboost.DMatrix(model_frame(table, features), enable_categorical=True))
 
 
 def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:
@@ -84,10 +133,6 @@ def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:
     return booster
 
 
-def target_label(solution: Solution) -> str:
-    return solution.ranking.target or f"is_{solution.target}"
-
-
 def baseline_column(solution: Solution) -> tuple[str, bool]:
     """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
     names = number_columns(solution)
@@ -96,28 +141,32 @@ def baseline_column(solution: Solution) -> tuple[str, bool]:
     return (rate, True) if rate in names else (f"item__{solution.target}_cnt_{w}d", False)
 
 
-def compare(rows: pa.Table, probabilities: np.ndarray, prior: float, solution: Solution) -> dict:
-    """{'model': measures, 'item_ctr': measures}; prior stands in where the item has no rate yet."""
+def compare(rows: pa.Table, scores: np.ndarray, predictions: dict, prior: float, solution: Solution) -> dict:
+    """{'model': measures, 'item_ctr': measures} by the first label; prior stands in where the item has no rate yet.
+
+    Order is measured by the scores, probabilities by the label's own prediction, as `Scorer.on_samples` gives them.
+    """
     import numpy as np
 
-    labels = rows.column(target_label(solution)).to_numpy()
+    label, (name, is_rate) = target_label(solution), baseline_column(solution)
+    labels = (rows.column(label).to_numpy() > 0).astype(np.float64)
     users = rows.column("user_id").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    name, is_probability = baseline_column(solution)
     known = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    baseline = np.where(np.isnan(known), prior if is_probability else 0.0, known)
+    baseline = np.where(np.isnan(known), prior if is_rate else 0.0, known)
+    chance = predictions[label] if label.startswith("is_") else None
     return {
-        "model": ranking_measures(users, labels, probabilities, is_probability=True),
-        "item_ctr": ranking_measures(users, labels, baseline, is_probability) | {"column": name},
+        "model": ranking_measures(users, labels, scores, chance),
+        "item_ctr": ranking_measures(users, labels, baseline, baseline if is_rate else None) | {"column": name},
     }
 
 
-def ranking_measures(users: np.ndarray, labels: np.ndarray, scores: np.ndarray, is_probability: bool) -> dict:
-    """AUC, GAUC and, for probabilities, log-loss and NE; None where undefined."""
+def ranking_measures(users: np.ndarray, labels: np.ndarray, scores: np.ndarray, chance: np.ndarray | None) -> dict:
+    """AUC, GAUC and, where there is a probability, log-loss and NE; None where undefined."""
     value, in_it, skipped = measures.gauc(users, labels, scores)
     positives = int((labels > 0).sum())
     result = {"auc": measures.auc(labels, scores), "gauc": value}
-    if is_probability:
-        result |= {"log_loss": measures.log_loss(labels, scores), "ne": measures.ne(labels, scores)}
+    if chance is not None:
+        result |= {"log_loss": measures.log_loss(labels, chance), "ne": measures.ne(labels, chance)}
     result["null_auc_se"] = measures.null_auc_se(positives, len(labels) - positives)
     counted = {k: None if math.isnan(v) else v for k, v in result.items()}
     return counted | {"rows": len(labels), "positives": positives, "gauc_users": in_it, "gauc_users_skipped": skipped}

@@ -9,7 +9,7 @@ import numpy as np
 
 from jobs.ranking.known import Sources
 from jobs.ranking.model_input import in_tasks
-from jobs.ranking.models import Model, load_booster, model_features, predict
+from jobs.ranking.models import Model, Scorer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,16 +27,14 @@ def best_lists(pairs: DataFrame, sources: Sources, model: Model, solution: Solut
 
     pairs: as `with_features` takes them, of one feature_ds, and sources.
     """
-    finish = partial(_lists, booster=model.booster, features=model_features(model), top_n=top_n)
+    finish = partial(_lists, model=model, top_n=top_n)
     return in_tasks(pairs, sources, solution, finish, LISTS)
 
 
-def _lists(
-    pairs: pa.Table, columns: pa.Table, booster: bytes, features: dict[str, list[str] | None], top_n: int
-) -> pa.Table:
+def _lists(pairs: pa.Table, columns: pa.Table, model: Model, top_n: int) -> pa.Table:
     import pyarrow as pa
 
-    score = predict(load_booster(booster), columns, features).astype("float64")
+    score, _ = Scorer(model).score(columns)
     user, item = (_places(pairs.column(name)) for name in ("user_id", "item_id"))
     order = np.lexsort((item, -score, user))
     starts = np.flatnonzero(np.diff(user[order], prepend=-1))

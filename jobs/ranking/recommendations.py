@@ -1,4 +1,4 @@
-"""The final list of each active user: candidates in the order of the model's probability, short lists filled up.
+"""The final list of each active user: candidates in the order of the model's score, short lists filled up.
 
 Grain: one row per (ds, user_id, item_id). Made at ds for the day after, from data up to and including ds, by the newest
 model trained on data up to ds (`scored_by` = its ds). Without a model the fused recall order stands (`scored_by` =
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "recommendations"
-SETTINGS = ("features", "publish", "ranking.target")
+SETTINGS = ("features", "publish", "ranking.targets")
 COLUMNS = ("user_id", "item_id", "score", "rank", "sources", "scored_by")
 HOT_PER_PLACE = 10  # a user who has seen more than so many hot items per place of the list may stay short
 

@@ -1,7 +1,7 @@
-"""The score formulas of the hot recalls: one arithmetic expression, checked without Spark and written out as Spark SQL.
+"""Score formulas: one arithmetic expression, checked without Spark, written out as Spark SQL or evaluated over arrays.
 
 Allowed are numbers, + - * /, unary minus, parentheses, the functions of FUNCTIONS, and names (all DOUBLE). Which names,
-each recall says in a `Names`: its own plain ones, and in every window that it looks at
+each user says in a `Names`: its own plain ones, and for the hot recalls, in every window that they look at
 
 - `target_uv`, `target_cnt`: distinct users and number of the recall's `event`;
 - `<event>_uv`, `<event>_cnt`: the same of any declared event (`click_uv`, `purchase_cnt`);
@@ -17,7 +17,11 @@ import ast
 import math
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FUNCTIONS = {"exp": 1, "ln": 1, "log1p": 1, "sqrt": 1, "pow": 2, "abs": 1, "least": None, "greatest": None}
 BEFORE = "before_"
@@ -46,6 +50,8 @@ class Names:
 
     def aggregate(self, name: str) -> Aggregate | None:
         """What a name stands for, or None when it is no aggregate of these windows."""
+        if not self.windows:
+            return None
         window = BEFORE if BEFORE in self.windows and name.startswith(BEFORE) else ""
         figure = name.removeprefix(window)
         if figure == "expr":
@@ -68,6 +74,34 @@ def check_formula(text: str, names: Names) -> str:
 def to_sql(formula: str, names: Names) -> str:
     """The formula as Spark SQL over DOUBLE columns: a division by zero gives NULL instead of stopping the job."""
     return _sql(_parsed(formula), names, 0)
+
+
+def evaluate(formula: str, values: dict[str, np.ndarray]) -> np.ndarray:
+    """The formula over float64 arrays of one length. It has been checked; what is undefined is NaN or infinite."""
+    import numpy as np
+
+    binary = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
+    functions = {"exp": np.exp, "ln": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "pow": np.power, "abs": np.abs}
+    several = {"least": np.minimum, "greatest": np.maximum}
+
+    def value(node: ast.expr) -> np.ndarray | np.float64:
+        match node:
+            case ast.BinOp(left, operator, right):
+                return binary[type(operator)](value(left), value(right))
+            case ast.UnaryOp(_, operand):
+                return -value(operand)
+            case ast.Constant(number):
+                return np.float64(number)
+            case ast.Name(name):
+                return values[name]
+            case ast.Call(ast.Name(name), arguments):
+                found = [value(argument) for argument in arguments]
+                return reduce(several[name], found) if name in several else functions[name](*found)
+        raise ValueError(f"{ast.unparse(node)!r} was not checked")
+
+    length = len(next(iter(values.values())))
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(np.asarray(value(_parsed(formula)), np.float64), (length,)).copy()
 
 
 def aggregates(formula: str, names: Names) -> dict[str, Aggregate]:

@@ -17,6 +17,7 @@ from jobs.lib.days import day_range
 from jobs.lib.errors import MissingPartition, QualityError, Skipped
 from jobs.lib.locks import writing
 from jobs.lib.settings import PROJECT_ROOT
+from jobs.ranking import retraining
 from tests.flow.world import World, small_solution
 
 DAYS = day_range("20261101", "20261120")
@@ -119,9 +120,7 @@ def test_a_short_window_is_marked_or_refused_as_the_solution_says(world, job, ca
 
 
 def test_a_node_that_is_not_due_is_skipped_only_where_that_is_asked_for(world, job, monkeypatch):
-    from jobs.ranking import rank_model
-
-    monkeypatch.setattr(rank_model, "usable_days", lambda solution: ["20261118"])
+    monkeypatch.setattr(retraining, "finished_days", lambda solution: {"20261118": "trained"})
     world.make(world.solution, world.solution.node("actions_daily"), DAYS)
     for name in ("user_features", "item_features", "rank_samples"):
         world.make(world.solution, world.solution.node(name), DAYS)
@@ -133,21 +132,23 @@ def test_a_node_that_is_not_due_is_skipped_only_where_that_is_asked_for(world, j
 
 
 @pytest.mark.parametrize(
-    ("ds", "trained", "is_due"),
+    ("ds", "trained", "held_back", "is_due"),
     [
-        ("20261122", ["20261121"], True),  # a Sunday
-        ("20261121", ["20261115"], False),
-        ("20261121", [], True),  # nothing to serve with
-        ("20261121", ["20261114"], True),  # older than the cadence
-        ("20261121", ["20261120", "20261121"], True),  # there is one: run again, it ends in the same
-        ("20261121", ["20261122"], True),  # a later one does not serve
+        ("20261122", ["20261121"], [], True),  # a Sunday
+        ("20261121", ["20261115"], [], False),
+        ("20261121", [], [], True),  # nothing to serve with
+        ("20261121", ["20261114"], [], True),  # older than the cadence
+        ("20261121", ["20261120", "20261121"], [], True),  # there is one: run again, it ends in the same
+        ("20261121", ["20261122"], [], True),  # a later one does not serve
+        ("20261121", ["20261108"], ["20261115"], False),  # one was tried, and waits for the next turn
+        ("20261121", [], ["20261115"], True),  # one was tried, but nothing serves
+        ("20261121", ["20261115"], ["20261121"], True),
     ],
 )
-def test_when_a_model_is_due(world, monkeypatch, ds, trained, is_due):
-    from jobs.ranking import rank_model
-
-    monkeypatch.setattr(rank_model, "usable_days", lambda solution: trained)
-    assert (rank_model.not_due(ds, world.solution) is None) == is_due
+def test_when_a_model_is_due(world, monkeypatch, ds, trained, held_back, is_due):
+    finished = dict.fromkeys(trained, "trained") | dict.fromkeys(held_back, "held_back")
+    monkeypatch.setattr(retraining, "finished_days", lambda solution: finished)
+    assert (retraining.not_due(ds, world.solution) is None) == is_due
 
 
 def test_a_table_has_one_writer_among_processes_and_threads(warehouse):
@@ -195,9 +196,7 @@ def test_an_input_that_is_not_there_is_named_before_anything_runs(world, job):
 
 
 def test_a_day_that_is_skipped_makes_nothing_on_the_way(world, monkeypatch):
-    from jobs.ranking import rank_model
-
-    monkeypatch.setattr(rank_model, "usable_days", lambda solution: ["20261118"])
+    monkeypatch.setattr(retraining, "finished_days", lambda solution: {"20261118": "trained"})
     monkeypatch.setattr(running, "make", world.make)
     with pytest.raises(Skipped):
         running.run_node(world.solution, "rank_model", [DS], if_due=True)

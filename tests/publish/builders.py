@@ -25,6 +25,7 @@ TYPES = {
     "int": pa.int32(),
     "bigint": pa.int64(),
     "binary": pa.binary(),
+    "boosters": pa.list_(pa.struct([("label", pa.string()), ("booster", pa.binary())])),
     "array<double>": pa.list_(pa.float64()),
     "sources": SOURCES,
 }
@@ -63,12 +64,33 @@ def booster() -> bytes:
     return bytes(trained.save_raw(raw_format="ubj"))
 
 
+def boosters(raw: bytes | None = None) -> list[dict]:
+    return [{"label": "is_click", "booster": raw or booster()}]
+
+
 def metadata(**changes) -> str:
     span = {"days": [DS], "rows": 20, "positives": 10, "base_rate": 0.5}
     about = {
         "status": "trained",
         "target": "is_click",
+        "targets": [
+            {
+                "label": "is_click",
+                "objective": "binary:logistic",
+                "rounds": {"best": 3},
+                "validation": 0.5,
+                "metrics": {"auc": 0.75},
+            }
+        ],
+        "score": "is_click",
         "features": FEATURES,
+        "features_version": "0123456789ab",
+        "params": {"max_depth": 2},
+        "weights": {"labels": {}, "half_life_days": None},
+        "search": None,
+        "negative_sampling": None,
+        "gate": {"accepted": True, "reason": "AUC 0.75", "margin": 0.005},
+        "versions": {"xgboost": "3.2.0"},
         "importance": {"item__ctr_15d": 0.9, "user__gender": 0.1},
         "spans": {"train": span, "validation": span, "test": span},
         "rounds": {"limit": 400, "best": 3},
@@ -139,8 +161,8 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         ),
         "home_page_rank_model": (
             "rank_model",
-            "status string, booster binary, metadata string",
-            [("trained", booster(), metadata())],
+            "status string, boosters boosters, metadata string",
+            [("trained", boosters(), metadata())],
         ),
         "home_page_recommendations": (
             "recommendations",

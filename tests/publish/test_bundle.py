@@ -134,7 +134,7 @@ assert json.load(open(f'{folder}/fallback/hot.json'))['key'] == '-1'
 features = json.load(open(f'{folder}/model/features.json'))
 gender = pandas.Categorical(['male'], categories=features[1]['categories'])
 rows = pandas.DataFrame({features[0]['name']: [0.3], features[1]['name']: gender})
-booster = xgboost.Booster(model_file=f'{folder}/model/booster.ubj')
+booster = xgboost.Booster(model_file=f'{folder}/model/is_click.ubj')
 scores = booster.predict(xgboost.DMatrix(rows, enable_categorical=True))
 assert 0 < scores[0] < 1
 """

@@ -14,7 +14,7 @@ from jobs.lib.errors import MissingPartition
 from jobs.lib.object_store import open_store
 from jobs.publish.bundle import latest, verify
 from jobs.publish.publish import publish
-from tests.publish.builders import DS, metadata, solution, source, write_table
+from tests.publish.builders import DS, boosters, metadata, solution, source, write_table
 
 
 def content(address: str) -> dict[str, bytes]:
@@ -36,8 +36,9 @@ def test_a_day_becomes_one_bundle_that_holds(bundle):
         "features/item/part-00000.parquet",
         "features/user/part-00000.parquet",
         "manifest.json",
-        "model/booster.ubj",
+        "model/card.md",
         "model/features.json",
+        "model/is_click.ubj",
         "model/training.json",
         "recall/etrec_i2i/pairec/part-00000.parquet",
         "recall/etrec_i2i/part-00000.parquet",
@@ -145,11 +146,11 @@ def test_without_a_model_the_bundle_says_why(published):
 
 def test_an_older_model_is_named(published):
     write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
-    write_table("home_page_rank_model", [("trained", b"older", metadata())], "20261118")
+    write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
     address = publish(solution(), DS)
     assert manifest(address)["model"]["ds"] == "20261118"
     assert any("model of 20261118" in note for note in manifest(address)["notes"])
-    assert open_store(address).get("model/booster.ubj") == b"older"
+    assert open_store(address).get("model/is_click.ubj") == b"older"
 
 
 def test_a_day_without_lists_is_published_and_says_so(published):

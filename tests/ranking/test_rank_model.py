@@ -13,12 +13,13 @@ import xgboost
 from jobs.ranking.feature_list import category_columns
 from jobs.ranking.measures import null_auc_se
 from jobs.ranking.model_input import model_frame
-from jobs.ranking.models import load_booster, model_features, predict
-from jobs.ranking.rank_model import rank_model, split_days
+from jobs.ranking.models import Scorer, model_features
+from jobs.ranking.rank_model import rank_model
+from jobs.ranking.training_rows import split_days
 from tests.features.builders import demo_solution
 from tests.ranking.builders import sample_table
 
-SMALL = {"rounds": 60, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
+SMALL = {"threads": 1, "rounds": 60, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +59,13 @@ def test_the_same_samples_in_any_order_give_the_same_bytes(solution, trained):
     samples = sample_table(solution)
     shuffled = samples.take(pa.array(np.random.default_rng(3).permutation(samples.num_rows)))
     again = rank_model(shuffled, solution)
-    assert again.booster == trained.booster
+    assert again.boosters == trained.boosters
     assert json.dumps(again.metadata, sort_keys=True) == json.dumps(trained.metadata, sort_keys=True)
 
 
 def test_the_booster_is_cut_to_its_best_iteration_and_opens_with_xgboost_alone(trained):
     booster = xgboost.Booster()
-    booster.load_model(bytearray(trained.booster))
+    booster.load_model(bytearray(trained.boosters["is_click"]))
     assert booster.num_boosted_rounds() == trained.metadata["rounds"]["best"] < 60
     assert booster.feature_names == [feature["name"] for feature in trained.metadata["features"]]
 
@@ -76,9 +77,9 @@ def test_unseen_categories_are_missing_values(solution, trained):
         place = samples.schema.get_field_index(name)
         unseen = unseen.set_column(place, name, pa.array(["Atlantis"] * 50))
         missing = missing.set_column(place, name, pa.nulls(50, pa.string()))
-    booster, features = load_booster(trained.booster), model_features(trained)
-    assert (predict(booster, unseen, features) == predict(booster, missing, features)).all()
-    assert model_frame(unseen, features)["item__category"].isna().all()
+    scorer = Scorer(trained)
+    assert (scorer.score(unseen)[0] == scorer.score(missing)[0]).all()
+    assert model_frame(unseen, model_features(trained))["item__category"].isna().all()
 
 
 def test_labels_without_signal_give_no_skill():
@@ -99,11 +100,11 @@ def test_too_little_data_is_a_result_with_a_reason(solution):
     reasons = {
         "samples on 0 days, at least 3 are needed": samples.slice(0, 0),
         "samples on 2 days, at least 3 are needed": two_days,
-        "0 positives in the training days, 100 are needed": never,
+        "0 positives of is_click in the training days, 100 are needed": never,
     }
     for reason, given in reasons.items():
         model = rank_model(given, solution)
-        assert (model.booster, model.metadata["status"], model.metadata["reason"]) == (None, "too_little_data", reason)
+        assert (model.boosters, model.metadata["status"], model.metadata["reason"]) == ({}, "too_little_data", reason)
 
 
 def test_columns_that_are_empty_in_training_are_no_features(solution):

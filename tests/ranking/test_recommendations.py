@@ -81,7 +81,7 @@ def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, hot,
     frame = model_frame(table, model_features(model))
     import xgboost
 
-    by_hand = load_booster(model.booster).predict(xgboost.DMatrix(frame, enable_categorical=True))
+    by_hand = load_booster(model.boosters["is_click"]).predict(xgboost.DMatrix(frame, enable_categorical=True))
     pairs = zip(by_hand, table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
     expected = sorted((-float(score), item) for score, user, item in pairs if user == "u1")[:2]
     assert [(-r["score"], r["item_id"]) for r in lists if r["user_id"] == "u1"] == expected

@@ -12,8 +12,9 @@ from jobs.lib import partitions
 from jobs.lib.days import window
 from jobs.lib.spark import F
 from jobs.lib.tables import read_days, write_days
-from jobs.ranking.rank_model import IS_FLAGGED, rank_model
+from jobs.ranking.rank_model import rank_model
 from jobs.ranking.suspicious_users import suspicious_users
+from jobs.ranking.training_rows import IS_FLAGGED
 from tests.diagnostics.test_table_figures import RAW
 from tests.features.builders import EVENTS, demo_solution, rows_of
 from tests.ranking.builders import DAY, at, sample_table

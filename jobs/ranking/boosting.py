@@ -1,0 +1,135 @@
+"""Trees for one label: parameters, weights, early stopping on the validation days, and a search over parameters.
+
+The same rows give the same bytes: they come in one order, seed and thread count are fixed. The exception is a search
+that its time budget cut, and then metadata says so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import xgboost
+
+from jobs.lib.days import day_number
+from jobs.lib.errors import RecflowError
+from jobs.lib.ranking_params import Ranking, Target
+from jobs.ranking.matrices import Features, Part
+
+METRICS = {"binary:logistic": "logloss", "reg:squarederror": "rmse", "rank:ndcg": "ndcg", "rank:pairwise": "ndcg"}
+SPACE = {  # of the search; around what suits a hundred features and a few million rows
+    "learning_rate": (0.03, 0.05, 0.1, 0.2),
+    "max_depth": (4, 5, 6, 7, 8),
+    "min_child_weight": (1, 5, 20, 50, 100),
+    "subsample": (0.6, 0.8, 1.0),
+    "colsample_bytree": (0.3, 0.5, 0.8, 1.0),
+    "reg_lambda": (1.0, 5.0, 20.0),
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Training and validation rows, binned, and what is known of them."""
+
+    train: xgboost.DMatrix
+    validation: xgboost.DMatrix
+    of_train: Part
+    of_validation: Part
+    features: Features
+
+
+@dataclass(frozen=True)
+class Trained:
+    """booster: cut to its best iteration; best: its value of the metric on the validation days."""
+
+    booster: xgboost.Booster
+    params: dict
+    best: float
+
+    @property
+    def rounds(self) -> int:
+        return self.booster.num_boosted_rounds()
+
+
+def trained(target: Target, sides: Sides, ranking: Ranking, known: list[str], params: dict) -> Trained:
+    """params: of the trees. known: every model column of the solution, also those without a value."""
+    weights = row_weights(sides.of_train, ranking)
+    for rows, part, of_row in (
+        (sides.train, sides.of_train, weights),
+        (sides.validation, sides.of_validation, np.ones(sides.of_validation.rows, np.float32)),
+    ):
+        rows.set_label(part.labels[target.label])
+        if target.is_ranked:  # a request weighs what its heaviest row does
+            starts = np.cumsum(part.requests) - part.requests
+            rows.set_group(part.requests)
+            of_row = np.maximum.reduceat(of_row, starts)
+        rows.set_weight(of_row)
+    metric, seen = METRICS[target.objective], {}
+    settings = {
+        "objective": target.objective,
+        "eval_metric": metric,
+        "tree_method": "hist",
+        **params,
+        **constraints(ranking.monotone, sides.features, known),
+        "seed": ranking.seed,
+        "nthread": ranking.threads,
+    }
+    booster = xgboost.train(
+        settings, sides.train, ranking.rounds, evals=[(sides.validation, "validation")], evals_result=seen,
+        early_stopping_rounds=ranking.early_stopping_rounds, verbose_eval=False,
+    )  # fmt: skip
+    best = booster.best_iteration
+    return Trained(booster[: best + 1], settings, float(seen["validation"][metric][best]))
+
+
+def row_weights(part: Part, ranking: Ranking) -> np.ndarray:
+    """Of the training rows, float32: by label (the weights of all labels that a row has, multiplied) and by age."""
+    weights = np.ones(part.rows, np.float64)
+    for label, weight in ranking.weights.items():
+        weights[part.labels[label] > 0] *= weight
+    if ranking.half_life_days is not None:
+        last = day_number(part.days[-1])
+        age = np.repeat([last - day_number(ds) for ds in part.days], part.per_day)
+        weights *= 0.5 ** (age / ranking.half_life_days)
+    return weights.astype(np.float32)
+
+
+def constraints(monotone: dict[str, int], features: Features, known: list[str]) -> dict[str, str]:
+    """XGBoost's `monotone_constraints`; nothing where none are asked for. Raises RecflowError naming a pattern that no
+    column matches, that matches a category, or that contradicts another one."""
+    signs: dict[str, int] = {}
+    for pattern, sign in monotone.items():
+        matched = [name for name in known if fnmatchcase(name, pattern)]
+        if not matched:
+            raise RecflowError(f"ranking.monotone: {pattern!r} matches no model column; there are: {', '.join(known)}")
+        for name in matched:
+            if features.get(name) is not None:
+                raise RecflowError(f"ranking.monotone: {pattern!r} matches {name}, a category: it has no order")
+            if signs.setdefault(name, sign) != sign:
+                raise RecflowError(f"ranking.monotone: {name} is given {signs[name]} and, by {pattern!r}, {sign}")
+    return {"monotone_constraints": f"({','.join(str(signs.get(name, 0)) for name in features)})"} if signs else {}
+
+
+def searched(target: Target, sides: Sides, ranking: Ranking, known: list[str]) -> tuple[dict, dict | None]:
+    """The best parameters on the validation days, and what was tried; the configured ones are the first trial.
+
+    A seeded draw for each trial: with enough time the same trials every time.
+    """
+    if not ranking.search.trials:
+        return ranking.params, None
+    draw, sign = np.random.default_rng(ranking.seed), -1 if METRICS[target.objective] == "ndcg" else 1
+    tried, started, is_cut = [], time.monotonic(), False
+    for number in range(ranking.search.trials):
+        drawn = {name: values[draw.integers(len(values))] for name, values in SPACE.items()} if number else {}
+        params = {**ranking.params, **drawn}
+        if number and time.monotonic() - started > ranking.search.seconds:
+            is_cut = True
+            break
+        found = trained(target, sides, ranking, known, params)
+        tried.append({"params": params, "value": found.best, "rounds": found.rounds})
+    best = min(tried, key=lambda trial: sign * trial["value"] if math.isfinite(trial["value"]) else math.inf)
+    about = {"metric": METRICS[target.objective], "of": target.label, "trials": tried, "cut_by_time": is_cut}
+    return best["params"], about

@@ -1,0 +1,180 @@
+"""From samples to a model: what is learned, from what, how good it is, and whether it may serve. No Spark, no tables.
+
+Runs in a process of its own (jobs/ranking/training.py); tests call it with samples in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xgboost
+
+from jobs.lib.ranking_params import Target
+from jobs.lib.solution import Solution
+from jobs.ranking.boosting import Sides, Trained, searched, trained
+from jobs.ranking.calibration import platt
+from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.judging import Current, judged
+from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
+from jobs.ranking.models import TOO_LITTLE_DATA, TRAINED, Model
+from jobs.ranking.targets import score_of, target_label, targets_of
+from jobs.ranking.training_rows import Samples, Split, split_days
+
+
+class Columns:
+    """The training rows' model columns: which have values, their categories, and the usual context."""
+
+    def __init__(self, solution: Solution) -> None:
+        self._solution = solution
+        self._numbers: set[str] = set()
+        self._categories: dict[str, set[str]] = {name: set() for name in category_columns(solution)}
+        self._context = {name: Counter() for name in ("hour", *context_categories(solution))}
+
+    def look_at(self, rows: pa.Table) -> None:
+        for name in number_columns(self._solution):
+            if name not in self._numbers and rows.column(name).null_count < rows.num_rows:
+                self._numbers.add(name)
+        for name, values in self._categories.items():
+            values.update(pc.unique(rows.column(name)).drop_null().to_pylist())
+        for name, counter in self._context.items():
+            for counted in rows.column(name).combine_chunks().value_counts().to_pylist():
+                counter[counted["values"]] += counted["counts"]
+
+    def features(self) -> Features:
+        """In model order: None for a number, else the categories. Empty columns are left out."""
+        numbers = {name: None for name in number_columns(self._solution) if name in self._numbers}
+        return numbers | {name: sorted(self._categories[name]) for name in self._categories if self._categories[name]}
+
+    def usual(self) -> dict[str, str | int | None]:
+        """The most frequent context, of equals the smallest: candidates are scored as in a usual request."""
+        return {name: _most_frequent(counter) for name, counter in self._context.items()}
+
+
+def learned(samples: Samples, solution: Solution, current: Current | None = None, cache: Path | None = None) -> Model:
+    """current: the model that serves now, with its ds. cache: where XGBoost may keep what does not fit in memory."""
+    targets, split = targets_of(solution), split_days(samples.days, solution)
+    base = {"status": TOO_LITTLE_DATA, "target": target_label(solution), "days": samples.days}
+    base["rows"] = sum(samples.rows.values())
+    if split is None:
+        needed = solution.ranking.validation_days + solution.ranking.test_days + 1
+        return Model({}, base | {"reason": f"samples on {len(samples.days)} days, at least {needed} are needed"})
+    columns, labels = Columns(solution), list(dict.fromkeys([*(t.label for t in targets), *solution.ranking.weights]))
+    parts = {
+        "train": part_of(samples, split.train, labels, columns.look_at),
+        "validation": part_of(samples, split.validation, labels),
+    }
+    if parts["train"].has_flags:
+        base["excluded"] = _excluded(parts["train"])
+    if reason := next((why for t in targets if (why := _too_little(t, parts, solution))), None):
+        return Model({}, base | {"reason": reason})
+    return _trained(samples, split, parts, columns, base, solution, current, cache)
+
+
+def _excluded(train: Part) -> dict[str, int]:
+    return {"suspicious_users": len(train.flagged_users), "rows": train.flagged_rows}
+
+
+def _too_little(target: Target, parts: dict[str, Part], solution: Solution) -> str | None:
+    positives, wanted = int((parts["train"].labels[target.label] > 0).sum()), solution.ranking.min_positives
+    if positives < wanted:
+        return f"{positives} positives of {target.label} in the training days, {wanted} are needed"
+    for name, part in parts.items():
+        if len(np.unique(part.labels[target.label])) < 2:
+            return f"all rows of the {name} days have the same {target.label}"
+    return None
+
+
+def _trained(
+    samples: Samples,
+    split: Split,
+    parts: dict[str, Part],
+    columns: Columns,
+    base: dict,
+    solution: Solution,
+    current: Current | None,
+    cache: Path | None,
+) -> Model:
+    ranking, features = solution.ranking, columns.features()
+    max_bin = int(ranking.params.get("max_bin", MAX_BIN))
+    in_files = cache if parts["train"].rows > ranking.external_memory_rows else None
+    train = matrix(samples, split.train, features, max_bin, cache=in_files)
+    validation = matrix(samples, split.validation, features, max_bin, train, in_files)
+    sides = Sides(train, validation, parts["train"], parts["validation"], features)
+    known = [*number_columns(solution), *category_columns(solution)]
+    targets = targets_of(solution)
+    params, search = searched(targets[0], sides, ranking, known)
+    # XGBoost keeps a matrix's requests once they are set, so what is ranked within them comes last.
+    found = {t.label: trained(t, sides, ranking, known, params) for t in sorted(targets, key=lambda t: t.is_ranked)}
+    model = Model(
+        {t.label: bytes(found[t.label].booster.save_raw(raw_format="ubj")) for t in targets},
+        base
+        | {
+            "status": TRAINED,
+            "features": [_feature(name, categories) for name, categories in features.items()],
+            "features_version": features_version(features, solution),
+            "targets": [_target(t, found[t.label], sides) for t in targets],
+            "score": score_of(solution),
+            **_of_first(found[targets[0].label], ranking.rounds),
+            "weights": {"labels": ranking.weights, "half_life_days": ranking.half_life_days},
+            "search": search,
+            "serving_context": columns.usual(),
+            "has_sampled_negatives": solution.impression is None,
+            "negative_sampling": _sampling(parts["train"]),
+            "in_external_memory": in_files is not None,
+            "versions": {"xgboost": xgboost.__version__, "python": platform.python_version()},
+        },
+    )
+    return judged(model, samples, split, parts, solution, current)
+
+
+def _target(target: Target, found: Trained, sides: Sides) -> dict:
+    about = {"label": target.label, "objective": target.objective, **_of_first(found)}
+    if target.is_ranked:
+        scores = found.booster.predict(sides.validation)
+        about["calibration"] = platt(scores, sides.of_validation.labels[target.label])
+    return about
+
+
+def _of_first(found: Trained, limit: int | None = None) -> dict:
+    """importance: each feature's share of the total gain."""
+    gain = found.booster.get_score(importance_type="total_gain")
+    total = math.fsum(gain.values()) or 1.0
+    return {
+        "params": found.params,
+        "rounds": {"best": found.rounds} | ({"limit": limit} if limit else {}),
+        "importance": {n: round(g / total, 6) for n, g in sorted(gain.items(), key=lambda p: (-p[1], p[0]))},
+        "validation": found.best,
+    }
+
+
+def _sampling(train: Part) -> dict | None:
+    """rate: negatives kept of each one on offer in the requests that some were drawn in."""
+    if not train.sampled:
+        return None
+    return {"rate": train.sampled / train.offered, "sampled": train.sampled, "on_offer": int(train.offered)}
+
+
+def _feature(name: str, categories: list[str] | None) -> dict:
+    return {"name": name, "type": "number" if categories is None else "category", "categories": categories}
+
+
+def features_version(features: Features, solution: Solution) -> str:
+    """A hash of what defines the features: their names and kinds, and the solution's `features` and `events`."""
+    kinds = [(name, "number" if of is None else "category") for name, of in features.items()]
+    config = solution.features.model_dump(mode="json")
+    text = json.dumps([kinds, config, solution.events, solution.target], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _most_frequent(counter: Counter) -> str | int | None:
+    counted = [(-count, value) for value, count in counter.items() if value is not None]
+    value = min(counted)[1] if counted else None
+    return int(value) if isinstance(value, float) else value

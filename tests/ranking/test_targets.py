@@ -1,0 +1,202 @@
+"""What a model learns: several labels fused by an expression, objectives, weights, constraints, search, calibration."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from jobs.lib.errors import DataError, RecflowError
+from jobs.lib.ranking_params import Ranking, Target
+from jobs.ranking.boosting import constraints, row_weights
+from jobs.ranking.calibration import calibrated, platt, unsampled
+from jobs.ranking.matrices import Part, part_of
+from jobs.ranking.model_card import card
+from jobs.ranking.models import Scorer
+from jobs.ranking.rank_model import rank_model
+from jobs.ranking.targets import fused, score_of, targets_of
+from jobs.ranking.training_rows import IS_SAMPLED, Samples, in_memory
+from jobs.recall.formula import evaluate
+from tests.features.builders import demo_solution
+from tests.ranking.builders import sample_table
+
+SMALL = {"threads": 1, "rounds": 15, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
+SEVERAL = {
+    "targets": [
+        {"label": "is_click", "objective": "rank:ndcg"},
+        {"label": "ln_playtime", "objective": "reg:squarederror"},
+        {"label": "is_praise"},
+    ],
+    "score": "is_click * (1 + 0.1 * ln_playtime) + is_praise",
+}
+
+
+def several_labels(solution) -> pa.Table:
+    samples = sample_table(solution)
+    click, rng = samples.column("is_click").to_numpy(), np.random.default_rng(4)
+    praise = (click * (rng.random(len(click)) < 0.5)).astype(np.int32)
+    return samples.append_column("ln_playtime", pa.array(click * rng.random(len(click)) * 5)).append_column(
+        "is_praise", pa.array(praise)
+    )
+
+
+@pytest.fixture(scope="module")
+def several():
+    solution = demo_solution(ranking=SMALL | SEVERAL)
+    samples = several_labels(solution)
+    return solution, samples, rank_model(samples, solution)
+
+
+def test_each_label_has_its_booster_and_the_score_is_the_expression_of_their_predictions(several):
+    _, samples, model = several
+    assert list(model.boosters) == ["is_click", "ln_playtime", "is_praise"]
+    score, of = Scorer(model).score(samples.slice(0, 100))
+    assert (score == of["is_click"] * (1 + 0.1 * of["ln_playtime"]) + of["is_praise"]).all()
+    assert score.dtype == np.float64 and all(
+        of[label].min() > 0 and of[label].max() < 1 for label in ("is_click", "is_praise")
+    )
+    found = {t["label"]: t["metrics"] for t in model.metadata["targets"]}
+    assert found["is_click"]["auc"] > 0.8 and found["ln_playtime"]["rmse"] < found["ln_playtime"]["rmse_of_mean"]
+
+
+def test_a_ranking_objective_is_calibrated_on_the_validation_days(several):
+    solution, samples, model = several
+    assert [t.get("calibration", {}).get("kind") for t in model.metadata["targets"]] == ["platt", None, None]
+    rows = in_memory(samples).of("20261105")
+    predicted = Scorer(model).on_samples(rows)[1]["is_click"]
+    assert predicted.mean() == pytest.approx(rows.column("is_click").to_numpy().mean(), abs=0.05)
+    assert model.metadata["metrics"]["model"]["ne"] < 1
+
+
+def test_the_same_samples_give_the_same_bytes_whatever_is_learned(several):
+    solution, samples, model = several
+    again = rank_model(samples.take(pa.array(np.random.default_rng(3).permutation(samples.num_rows))), solution)
+    assert again.boosters == model.boosters and again.metadata == model.metadata
+    assert card("20261105", again.metadata) == card("20261105", model.metadata)
+
+
+def test_the_card_tells_what_the_metadata_does(several):
+    _, _, model = several
+    text = card("20261105", json.loads(json.dumps(model.metadata)))
+    about = model.metadata
+    for said in (
+        "# Model of 20261105", "Orders lists by `is_click * (1 + 0.1 * ln_playtime) + is_praise`.",
+        "| train | 20261101 to 20261103 (3) | 1,200 |", f"version {about['features_version']}", about["gate"]["reason"],
+        "| ln_playtime | reg:squarederror |", "| max_depth | 3 |", "| item__ctr_15d | number | - |", "| xgboost | 3.",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_a_score_that_is_no_number_is_an_error_and_a_constant_is_one_for_every_row():
+    values = {"is_click": np.array([0.5, 0.0])}
+    assert fused("least(is_click, 0.2) * pow(2, 3) - -exp(0)", values).tolist() == [0.2 * 8 + 1, 1.0]
+    assert evaluate("1 + 1", values).tolist() == [2.0, 2.0]
+    with pytest.raises(DataError, match=r"ranking.score '1 / is_click' is not a finite number on 1 of 2 rows"):
+        fused("1 / is_click", values)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "said"),
+    [
+        ({"targets": [{"label": "is_bought"}]}, "ranking.targets: 'is_bought' is no label of the samples; there are:"),
+        ({"targets": [{"label": "is_click"}, {"label": "is_click"}]}, "ranking.targets: 'is_click' is there twice"),
+        ({"targets": [{"label": "ln_playtime"}]}, "ln_playtime is no yes or no, binary:logistic cannot learn it"),
+        ({"score": "is_click * is_praise"}, "ranking.score: unknown name 'is_praise' at column 12; allowed: is_click"),
+        ({"score": "is_click *"}, "ranking.score: not an expression at column"),
+        ({"score": "click_cnt"}, "ranking.score: unknown name 'click_cnt' at column 1; allowed: is_click"),
+        ({"weights": {"praise": 3}}, "ranking.weights: 'praise' is no label"),
+        ({"weights": {"is_praise": 0}}, "greater than 0"),
+        ({"params": {"objective": "reg:linear"}}, "objective does not belong here, it is ranking.targets"),
+        ({"gate": {"measure": "log_loss"}, "targets": [{"label": "ln_playtime", "objective": "reg:squarederror"}]},
+         "gate.measure: log_loss needs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_at_load_by_name_and_position(ranking, said):
+    with pytest.raises(ValidationError) as refused:
+        demo_solution(ranking=ranking)
+    assert said in str(refused.value)
+
+
+def test_the_default_is_the_target_by_logistic_regression():
+    solution = demo_solution(target="praise")
+    assert targets_of(solution) == [Target(label="is_praise")] and score_of(solution) == "is_praise"
+
+
+def test_a_row_weighs_by_its_labels_and_its_age():
+    part = Part(
+        ["20261101", "20261103"],
+        {"is_praise": np.array([1, 0, 1]), "is_click": np.array([1, 1, 0])},
+        [2, 1],
+        np.array([3]),
+    )
+    ranking = Ranking(weights={"is_praise": 3.0, "is_click": 2.0}, half_life_days=2)
+    assert row_weights(part, ranking).tolist() == [3.0, 1.0, 3.0]
+    assert row_weights(part, Ranking()).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_constraints_follow_patterns_and_contradictions_are_named():
+    features = {"hour": None, "item__ctr_3d": None, "item__ctr_7d": None, "scene": ["a"]}
+    known = [*features, "item__ctr_15d"]
+    assert constraints({"item__ctr_*": 1, "hour": -1}, features, known) == {"monotone_constraints": "(-1,1,1,0)"}
+    assert constraints({"item__ctr_15d": 1}, features, known) == {"monotone_constraints": "(0,0,0,0)"}
+    assert constraints({}, features, known) == {}
+    for monotone, said in (
+        ({"user__x": 1}, "'user__x' matches no model column"),
+        ({"sc*": 1}, "matches scene, a category"),
+        ({"hour": 1, "ho*": -1}, "hour is given 1 and, by 'ho\\*', -1"),
+    ):
+        with pytest.raises(RecflowError, match=said):
+            constraints(monotone, features, known)
+
+
+def test_a_constrained_model_never_falls_as_the_feature_rises():
+    solution = demo_solution(ranking=SMALL | {"monotone": {"item__ctr_15d": -1}})
+    samples = sample_table(solution)  # where the label rises with it
+    model = rank_model(samples, solution)
+    row = samples.slice(0, 1).take(pa.array([0] * 50))
+    place = row.schema.get_field_index("item__ctr_15d")
+    rising = row.set_column(place, "item__ctr_15d", pa.array(np.linspace(0, 1, 50, dtype=np.float32)))
+    assert (np.diff(Scorer(model).score(rising)[0]) <= 0).all()
+
+
+def test_a_search_records_its_trials_and_takes_the_best_on_validation():
+    ranking = SMALL | {"rounds": 5, "search": {"trials": 3}}
+    samples = sample_table(demo_solution(), rows_a_day=200)
+    first, again = (rank_model(samples, demo_solution(ranking=ranking)) for _ in range(2))
+    search = first.metadata["search"]
+    assert len(search["trials"]) == 3 and not search["cut_by_time"] and search["metric"] == "logloss"
+    assert search["trials"][0]["params"] == demo_solution(ranking=ranking).ranking.params
+    best = min(search["trials"], key=lambda trial: trial["value"])
+    assert {k: first.metadata["params"][k] for k in best["params"]} == best["params"]
+    assert again.boosters == first.boosters and again.metadata == first.metadata
+
+
+def test_platts_fit_and_the_chance_among_all_items_on_offer():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=20_000)
+    labels = rng.random(20_000) < 1 / (1 + np.exp(-(1.5 * scores - 2)))
+    fit = platt(scores, labels)
+    assert (fit["slope"], fit["intercept"]) == (pytest.approx(1.5, abs=0.1), pytest.approx(-2, abs=0.1))
+    assert calibrated(scores, fit).mean() == pytest.approx(labels.mean(), abs=1e-3)
+    assert unsampled(np.array([0.5, 0.0, 1.0]), 0.25).tolist() == [
+        0.2,
+        0.0,
+        1.0,
+    ]  # one in five: four negatives for each
+    assert platt(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, 0, 1]))["slope"] > 0  # apart, and still finite
+
+
+def test_the_rate_of_negatives_is_what_was_drawn_of_what_was_on_offer():
+    """Two requests of a day with 10 items on offer: 1 row of its own and 2 drawn, 2 of its own and 3 drawn."""
+    rows = [("20261101", "r1", "u", i, i == "a", i != "a") for i in "abc"]
+    rows += [("20261101", "r2", "u", i, i in "ab", i not in "ab") for i in "abcde"]
+    names = ("ds", "request_id", "user_id", "item_id", "is_click", IS_SAMPLED)
+    table = pa.table({name: [row[n] for row in rows] for n, name in enumerate(names)})
+    samples = Samples(
+        {"20261101": 8}, lambda _: table.set_column(4, "is_click", table["is_click"].cast(pa.int32())), {"20261101": 10}
+    )
+    part = part_of(samples, ["20261101"], ["is_click"])
+    assert (part.sampled, part.offered, part.requests.tolist()) == (5, 9 + 8, [3, 5])
