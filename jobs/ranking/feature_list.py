@@ -14,7 +14,7 @@ from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
 from jobs.lib.days import day_number, from_day_number
-from jobs.lib.feature_operators import AnyOperator, DaysSince, Listed, Lookup
+from jobs.lib.feature_operators import AnyOperator, DaysSince, Id, Listed, Lookup, Raw
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
@@ -54,6 +54,33 @@ class FeatureList:
     def own_rate(self) -> str:
         """The user's rate over the longest window: what their rates at single values are smoothed towards."""
         return f"user__ctr_{max(self.windows.windows)}d"
+
+    @cached_property
+    def _operator(self) -> dict[str, AnyOperator]:
+        return {name: operator for operator in self.operators for name in (*operator.numbers, *operator.texts)}
+
+    @property
+    def scaled(self) -> list[str]:
+        """Numbers that the model takes as z-scores."""
+        return [n for n, o in self._operator.items() if isinstance(o, Raw) and o.transform == "z_score"]
+
+    @property
+    def min_counts(self) -> dict[str, int]:
+        """Text columns of which a model knows only values with so many training rows."""
+        return {name: o.min_count for name, o in self._operator.items() if isinstance(o, Id)}
+
+    def definition(self, name: str) -> str:
+        """8 hex digits over what a column follows from beside its name: a model serves while they stay the same."""
+        windows = self.windows
+        said: list = [windows.smoothing, windows.longest] if name in self._computed else []
+        if name in self._operator:
+            said = [
+                self._operator[name].model_dump(mode="json"),
+                windows.preference,
+                windows.seen_event,
+                windows.recent,
+            ]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def id(self) -> str:

@@ -5,8 +5,6 @@ Runs in a process of its own (jobs/ranking/training.py); tests call it with samp
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import platform
 from collections import Counter
@@ -14,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import xgboost
 
 from jobs.lib.ranking_params import Target
 from jobs.lib.solution import Solution
 from jobs.ranking.boosting import Sides, Trained, searched, trained
 from jobs.ranking.calibration import platt
-from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.feature_list import category_columns, context_categories, feature_list, number_columns
 from jobs.ranking.judging import Current, judged
 from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
 from jobs.ranking.models import TOO_LITTLE_DATA, TRAINED, Model
@@ -33,25 +30,45 @@ class Columns:
     """The training rows' model columns: which have values, their categories, and the usual context."""
 
     def __init__(self, solution: Solution) -> None:
-        self._solution = solution
+        self._features = feature_list(solution)
         self._numbers: set[str] = set()
-        self._categories: dict[str, set[str]] = {name: set() for name in category_columns(solution)}
+        self._scaled = {name: np.zeros(3) for name in self._features.scaled}  # values, their sum, that of squares
+        self._categories = {name: Counter() for name in self._features.categories}
         self._context = {name: Counter() for name in ("hour", *context_categories(solution))}
 
     def look_at(self, rows: pa.Table) -> None:
-        for name in number_columns(self._solution):
+        for name in self._features.numbers:
             if name not in self._numbers and rows.column(name).null_count < rows.num_rows:
                 self._numbers.add(name)
-        for name, values in self._categories.items():
-            values.update(pc.unique(rows.column(name)).drop_null().to_pylist())
-        for name, counter in self._context.items():
+        for name, sums in self._scaled.items():
+            values = rows.column(name).drop_null().to_numpy().astype(np.float64)
+            sums += (len(values), values.sum(), (values**2).sum())
+        for name, counter in (*self._categories.items(), *self._context.items()):
             for counted in rows.column(name).combine_chunks().value_counts().to_pylist():
                 counter[counted["values"]] += counted["counts"]
 
     def features(self) -> Features:
-        """In model order: None for a number, else the categories. Empty columns are left out."""
-        numbers = {name: None for name in number_columns(self._solution) if name in self._numbers}
-        return numbers | {name: sorted(self._categories[name]) for name in self._categories if self._categories[name]}
+        """In model order: None for a number, mean and deviation of one that is a z-score, else the categories. Empty
+        columns are left out."""
+        numbers = {name: self._scale(name) for name in self._features.numbers if name in self._numbers}
+        return numbers | {name: known for name in self._categories if (known := self._known(name))}
+
+    def _scale(self, name: str) -> tuple[float, float] | None:
+        if name not in self._scaled:
+            return None
+        n, total, squares = self._scaled[name].tolist()
+        return total / n, math.sqrt(max(squares / n - (total / n) ** 2, 0.0)) or 1.0
+
+    def _known(self, name: str) -> list[str]:
+        least = self._features.min_counts.get(name, 1)
+        return sorted(value for value, n in self._categories[name].items() if value is not None and n >= least)
+
+    @property
+    def version(self) -> str:
+        return self._features.id
+
+    def defined_as(self, name: str) -> str:
+        return self._features.definition(name)
 
     def usual(self) -> dict[str, str | int | None]:
         """The most frequent context, of equals the smallest: candidates are scored as in a usual request."""
@@ -118,8 +135,8 @@ def _trained(
         base
         | {
             "status": TRAINED,
-            "features": [_feature(name, categories) for name, categories in features.items()],
-            "features_version": features_version(features, solution),
+            "features": [_feature(name, of, columns.defined_as(name)) for name, of in features.items()],
+            "features_version": columns.version,
             "targets": [_target(t, found[t.label], sides) for t in targets],
             "score": score_of(solution),
             **_of_first(found[targets[0].label], ranking.rounds),
@@ -162,16 +179,11 @@ def _sampling(train: Part) -> dict | None:
     return {"rate": train.sampled / train.offered, "sampled": train.sampled, "on_offer": int(train.offered)}
 
 
-def _feature(name: str, categories: list[str] | None) -> dict:
-    return {"name": name, "type": "number" if categories is None else "category", "categories": categories}
-
-
-def features_version(features: Features, solution: Solution) -> str:
-    """A hash of what defines the features: their names and kinds, and the solution's `features` and `events`."""
-    kinds = [(name, "number" if of is None else "category") for name, of in features.items()]
-    config = solution.features.model_dump(mode="json")
-    text = json.dumps([kinds, config, solution.events, solution.target], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _feature(name: str, of: list[str] | tuple[float, float] | None, definition: str) -> dict:
+    """scale: mean and deviation of the training rows, where the number is taken as a z-score."""
+    is_category = isinstance(of, list)
+    about = {"name": name, "type": "category" if is_category else "number", "definition": definition}
+    return about | {"categories": of if is_category else None} | ({"scale": list(of)} if isinstance(of, tuple) else {})
 
 
 def _most_frequent(counter: Counter) -> str | int | None:

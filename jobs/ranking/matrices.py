@@ -19,7 +19,8 @@ from jobs.ranking.training_rows import IS_FLAGGED, IS_SAMPLED, Samples, without_
 
 MAX_BIN = 256  # XGBoost's default
 
-Features = dict[str, list[str] | None]  # name -> categories, None for a number
+# name -> categories; of a number None, or mean and deviation where it is taken as a z-score
+Features = dict[str, list[str] | tuple[float, float] | None]
 
 
 @dataclass

@@ -145,8 +145,9 @@ def model_select(solution: Solution, prefix: tuple[str, ...] = ()) -> list[Colum
     return [*[F.col(c) for c in prefix], *numbers, *[F.col(c) for c in features.categories]]
 
 
-def model_frame(table: pa.Table, features: dict[str, list[str] | None]) -> pd.DataFrame:
-    """The frame that XGBoost reads, in the order of `features`: name -> its categories, or None for a number.
+def model_frame(table: pa.Table, features: dict[str, list[str] | tuple[float, float] | None]) -> pd.DataFrame:
+    """The frame that XGBoost reads, in the order of `features`: name -> its categories; None for a number, or the mean
+    and deviation that make it a z-score.
 
     A category that is not listed is a missing value: new cities and sections don't stop a day.
     """
@@ -157,8 +158,10 @@ def model_frame(table: pa.Table, features: dict[str, list[str] | None]) -> pd.Da
     columns = {}
     for name, categories in features.items():
         column = table.column(name)
-        if categories is None:
-            columns[name] = column.to_numpy(zero_copy_only=False).astype("float32", copy=False)
+        if not isinstance(categories, list):
+            mean, deviation = categories or (0.0, 1.0)
+            values = column.to_numpy(zero_copy_only=False).astype("float32", copy=False)
+            columns[name] = values if categories is None else ((values - mean) / deviation).astype("float32")
         else:
             codes = pc.fill_null(pc.index_in(column, value_set=pa.array(categories, pa.string()), skip_nulls=True), -1)
             columns[name] = pd.Categorical.from_codes(codes.to_numpy(zero_copy_only=False), categories=categories)

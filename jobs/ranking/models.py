@@ -13,7 +13,7 @@ from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.ranking import measures
 from jobs.ranking.calibration import calibrated, unsampled
-from jobs.ranking.feature_list import category_columns, number_columns
+from jobs.ranking.feature_list import feature_list, number_columns
 from jobs.ranking.model_input import model_frame
 from jobs.ranking.targets import fused, target_label
 
@@ -91,14 +91,18 @@ def finished_days(solution: Solution) -> dict[str, str]:
     if not present or (delta := partitions.delta_table(table)) is None:
         return {}
     rows = delta.to_pyarrow_dataset().to_table(columns=["ds", "status", "metadata"]).to_pylist()
-    known = {*number_columns(solution), *category_columns(solution)}
-    found = {}
+    features, found = feature_list(solution), {}
+    known = {*features.numbers, *features.categories}
     for row in sorted(rows, key=lambda row: row["ds"]):
         about = json.loads(row["metadata"])
-        if row["ds"] not in present or row["status"] not in (TRAINED, HELD_BACK) or "targets" not in about:
-            continue  # without targets: made by an older version
+        if row["ds"] not in present or row["status"] not in (TRAINED, HELD_BACK) or "features_version" not in about:
+            continue  # without it: made by an older version
         if unknown := sorted({f["name"] for f in about["features"]} - known):
             log.warning("%s ds=%s: not used, the solution no longer has its feature %s", table, row["ds"], unknown[0])
+            continue
+        others = [f["name"] for f in about["features"] if f["definition"] != features.definition(f["name"])]
+        if others:
+            log.warning("%s ds=%s: not used, its feature %s is now defined otherwise", table, row["ds"], others[0])
             continue
         found[row["ds"]] = row["status"]
     return found
@@ -121,8 +125,9 @@ def model_from(row: dict) -> Model:
     return Model(boosters, json.loads(row["metadata"]))
 
 
-def model_features(model: Model) -> dict[str, list[str] | None]:
-    return {feature["name"]: feature["categories"] for feature in model.metadata["features"]}
+def model_features(model: Model) -> dict[str, list[str] | tuple[float, float] | None]:
+    """As `model_frame` takes them."""
+    return {f["name"]: tuple(f["scale"]) if "scale" in f else f["categories"] for f in model.metadata["features"]}
 
 
 def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:

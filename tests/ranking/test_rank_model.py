@@ -50,7 +50,7 @@ def test_it_learns_and_says_from_what(trained):
     assert told["spans"]["train"]["rows"] == 1200
     assert told["metrics"]["model"]["auc"] > told["metrics"]["item_ctr"]["auc"] > 0.7
     assert told["metrics"]["model"]["ne"] < 1
-    assert list(told["importance"])[:2] == ["item__ctr_15d", "item__category"]
+    assert list(told["importance"])[:2] == ["item__ctr_60d", "item__category"]
     assert told["serving_context"]["hour"] == 9
     json.dumps(told, allow_nan=False)
 
@@ -113,3 +113,20 @@ def test_columns_that_are_empty_in_training_are_no_features(solution):
     samples = samples.set_column(samples.schema.get_field_index("user__city"), "user__city", empty)
     model = rank_model(samples, solution)
     assert "user__city" not in model_features(model) and "user__gender" in model_features(model)
+
+
+def test_z_scores_and_ids_are_those_of_the_training_rows():
+    lines = [{"op": "raw", "of": "item__duration", "transform": "z_score"},
+             {"op": "id", "of": "item_id", "min_count": 121}]  # fmt: skip
+    solution = demo_solution(ranking={"features": lines, "rounds": 5})
+    samples = sample_table(solution)
+    ids = [f"i{0 if n % 11 == 0 else n % 10}" for n in range(samples.num_rows)]
+    samples = samples.set_column(samples.column_names.index("id__item_id"), "id__item_id", [ids])
+    told = {f["name"]: f for f in rank_model(samples, solution).metadata["features"]}
+    train = samples.filter(pc.less(samples.column("ds"), "20261104"))
+    name = "raw__item__duration_z_score"
+    values = train.column(name).to_numpy().astype(np.float64)
+    assert told[name]["scale"] == pytest.approx([values.mean(), values.std()])
+    frame = model_frame(train, {name: tuple(told[name]["scale"])})
+    assert (float(frame[name].mean()), float(frame[name].std(ddof=0))) == pytest.approx((0, 1), abs=1e-4)
+    assert told["id__item_id"]["categories"] == ["i0"]  # the others have 120 rows or fewer
