@@ -20,30 +20,28 @@ import pyarrow.parquet as pq
 
 DAYS, PART_ROWS, REQUEST_ROWS = 14, 100_000, 20
 MOST_BYTES = 8 * 2**30
-SMALL_ROWS, LARGE_ROWS = 2_000_000, 20_000_000
+SMALL_ROWS, LARGE_ROWS, ROUNDS = 2_000_000, 20_000_000, 100
 CATEGORIES = [f"value_{n}" for n in range(30)]
 
 
-def compare(small_rows: int = SMALL_ROWS, large_rows: int = LARGE_ROWS) -> None:
+def compare(small_rows: int = SMALL_ROWS, large_rows: int = LARGE_ROWS, rounds: int = ROUNDS) -> None:
     print(f"\ntraining over {DAYS} days of samples in files, in a process of its own", flush=True)
     with tempfile.TemporaryDirectory() as home:
         os.environ["RECFLOW_HOME"] = home
         if small_rows:
             make_samples(small_rows)
-            found = [
-                _train(f"{small_rows / 1e6:g} M {name}", limit)
-                for name, limit in (("in memory", small_rows), ("external", 0))
-            ]
+            limits = {"in memory": small_rows, "external": 0}
+            found = [_train(f"{small_rows / 1e6:g} M {name}", limit, rounds) for name, limit in limits.items()]
             if found[0][0] != found[1][0]:
                 raise AssertionError(f"the AUC in memory and in external memory differ: {found}")
         if large_rows:
             make_samples(large_rows)
-            _, peak = _train(f"{large_rows / 1e6:g} M external", 0)
+            _, peak = _train(f"{large_rows / 1e6:g} M external", 0, rounds)
             if peak > MOST_BYTES:
                 raise AssertionError(f"{peak / 2**30:.2f} GiB are more than {MOST_BYTES / 2**30:g}")
 
 
-def _solution(external_memory_rows: int):
+def _solution(external_memory_rows: int = 0, rounds: int = ROUNDS):
     """Of the demo's features so many that there are some 50."""
     from tests.features.builders import demo_solution
 
@@ -51,19 +49,19 @@ def _solution(external_memory_rows: int):
         features={"windows": [7], "preference": {"window": 7}},
         ranking={
             "training_days": DAYS,
-            "rounds": 100,
+            "rounds": rounds,
             "external_memory_rows": external_memory_rows,
             "params": {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": 20},
         },
     )
 
 
-def _train(name: str, external_memory_rows: int) -> tuple[float, int]:
+def _train(name: str, external_memory_rows: int, rounds: int) -> tuple[float, int]:
     """(AUC on the test day, peak bytes)"""
     from jobs.lib import partitions
     from jobs.ranking.training import Request, in_own_process
 
-    solution = _solution(external_memory_rows)
+    solution = _solution(external_memory_rows, rounds)
     days = partitions.present_days(solution.table("rank_samples"))
     with _PeakOfTraining() as peak:
         started = time.perf_counter()
@@ -110,7 +108,7 @@ def make_samples(rows: int) -> None:
     from jobs.lib.days import from_day_number
     from jobs.lib.delta_files import DataFile, replace_days
 
-    solution, random = _solution(0), np.random.default_rng(7)
+    solution, random = _solution(), np.random.default_rng(7)
     table, files, schema = solution.table("rank_samples"), [], None
     root, days = partitions.table_path(table), [from_day_number(20_400 + n) for n in range(DAYS)]
     for ds in days:
