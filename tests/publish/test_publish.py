@@ -144,6 +144,28 @@ def test_without_a_model_the_bundle_says_why(published):
     assert verify(address) == []
 
 
+def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_serves(published):
+    gate = {
+        "accepted": False,
+        "reason": "GAUC 0.5500 on the test days, the item's own rate 0.5800: it does not beat it",
+    }
+    held_back = metadata(status="held_back", gate={**gate, "margin": 0.005})
+    write_table("home_page_rank_model", [("held_back", boosters(), held_back)])
+    write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    address = publish(solution(), DS)
+    said = f"The model trained on {DS} was held back: {gate['reason']}. The one of 20261118 serves."
+    assert said in manifest(address)["notes"]
+    assert manifest(address)["model"]["newest"] == {"ds": DS, **gate}
+    assert open_store(address).get("model/is_click.ubj") == b"older"
+
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")])
+    address = publish(solution(), DS)
+    said = f"Lists are ordered by recall score: no model has passed the gate ({gate['reason']})."
+    assert said in manifest(address)["notes"] and verify(address) == []
+    assert json.loads(open_store(address).get("model/none.json")) == {"reason": said}
+
+
 def test_an_older_model_is_named(published):
     write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
     write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")

@@ -13,6 +13,7 @@ from jobs.lib.errors import DataError, RecflowError
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.ranking.boosting import constraints, row_weights
 from jobs.ranking.calibration import calibrated, platt, unsampled
+from jobs.ranking.learning import learned
 from jobs.ranking.matrices import Part, part_of
 from jobs.ranking.model_card import card
 from jobs.ranking.models import Scorer
@@ -200,3 +201,16 @@ def test_the_rate_of_negatives_is_what_was_drawn_of_what_was_on_offer():
     )
     part = part_of(samples, ["20261101"], ["is_click"])
     assert (part.sampled, part.offered, part.requests.tolist()) == (5, 9 + 8, [3, 5])
+
+
+def test_served_chances_are_among_all_on_offer_and_judged_ones_among_the_sampled_rows():
+    solution = demo_solution(ranking=SMALL)
+    table = sample_table(solution)
+    drawn = pa.array(table.column("is_click").to_numpy() == 0)
+    in_parts = in_memory(table.append_column(IS_SAMPLED, drawn))
+    model = learned(Samples(in_parts.rows, in_parts.of, dict.fromkeys(in_parts.days, 1_000)), solution)
+    rate = model.metadata["negative_sampling"]["rate"]
+    assert 0.003 < rate < 0.01  # some six of a thousand in every request
+    (served, _), (judged, _) = Scorer(model).score(table), Scorer(model).on_samples(table)
+    assert served == pytest.approx(judged / (judged + (1 - judged) / rate))
+    assert model.metadata["metrics"]["model"]["ne"] < 1
