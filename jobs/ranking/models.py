@@ -1,17 +1,15 @@
-"""A trained model in use: finding it, applying it, and measuring scores against labels."""
+"""A trained model in use: finding it and applying it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
-from jobs.ranking import measures
 from jobs.ranking.model_input import category_columns, model_frame, number_columns
 
 if TYPE_CHECKING:
@@ -85,38 +83,3 @@ def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:
 
 def target_label(solution: Solution) -> str:
     return solution.ranking.target or f"is_{solution.target}"
-
-
-def baseline_column(solution: Solution) -> tuple[str, bool]:
-    """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
-    names = number_columns(solution)
-    w = max(solution.features.windows)
-    rate = f"item__ctr_{w}d"
-    return (rate, True) if rate in names else (f"item__{solution.target}_cnt_{w}d", False)
-
-
-def compare(rows: pa.Table, probabilities: np.ndarray, prior: float, solution: Solution) -> dict:
-    """{'model': measures, 'item_ctr': measures}; prior stands in where the item has no rate yet."""
-    import numpy as np
-
-    labels = rows.column(target_label(solution)).to_numpy()
-    users = rows.column("user_id").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    name, is_probability = baseline_column(solution)
-    known = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    baseline = np.where(np.isnan(known), prior if is_probability else 0.0, known)
-    return {
-        "model": ranking_measures(users, labels, probabilities, is_probability=True),
-        "item_ctr": ranking_measures(users, labels, baseline, is_probability) | {"column": name},
-    }
-
-
-def ranking_measures(users: np.ndarray, labels: np.ndarray, scores: np.ndarray, is_probability: bool) -> dict:
-    """AUC, GAUC and, for probabilities, log-loss and NE; None where undefined."""
-    value, in_it, skipped = measures.gauc(users, labels, scores)
-    positives = int((labels > 0).sum())
-    result = {"auc": measures.auc(labels, scores), "gauc": value}
-    if is_probability:
-        result |= {"log_loss": measures.log_loss(labels, scores), "ne": measures.ne(labels, scores)}
-    result["null_auc_se"] = measures.null_auc_se(positives, len(labels) - positives)
-    counted = {k: None if math.isnan(v) else v for k, v in result.items()}
-    return counted | {"rows": len(labels), "positives": positives, "gauc_users": in_it, "gauc_users_skipped": skipped}

@@ -28,7 +28,8 @@ from jobs.ranking.model_input import (
     model_frame,
     number_columns,
 )
-from jobs.ranking.models import TRAINED, Model, compare, predict, target_label, usable_days
+from jobs.ranking.models import TRAINED, Model, predict, target_label, usable_days
+from jobs.ranking.ranking_quality import compare
 from jobs.ranking.training_rows import (
     IS_FLAGGED,
     Split,
