@@ -39,6 +39,7 @@ svg { width: 100%; height: auto; display: block; max-width: 760px; min-width: 48
 svg text { fill: var(--text); font-size: 13px; }
 svg .soft { fill: var(--soft); } svg .bar { fill: var(--bar); } svg .other { fill: var(--other); }
 svg path { fill: none; stroke-width: 1.8; } svg .grid, svg .mark { stroke: var(--line); stroke-width: 1; }
+svg { overflow: visible; }
 svg .mark { stroke: var(--note-line); stroke-dasharray: 4 3; } svg path.ref { stroke: var(--other);
   stroke-dasharray: 5 4; } svg circle.ref { fill: var(--other); } svg text.ref { fill: var(--soft); }
 svg path.c0 { stroke: var(--bar); stroke-width: 2.4; } svg path.c1 { stroke: var(--second); } svg path.c2 {
@@ -48,7 +49,7 @@ svg circle.c2, svg text.c2 { fill: var(--third); } svg circle.c3, svg text.c3 { 
 svg path.band { fill: var(--bar); opacity: .15; } svg.square { max-width: 420px; min-width: 320px; }
 .lists { display: grid; grid-template-columns: repeat(auto-fit, minmax(560px, 1fr)); gap: 18px; }
 .lists table { font-size: 13px; } .lists th, .lists td { padding: 4px 6px; }
-@media (max-width: 660px) { .lists { grid-template-columns: 1fr; } }
+@media (max-width: 660px) { .lists { grid-template-columns: minmax(0, 1fr); } }
 """
 
 
@@ -92,8 +93,13 @@ def bars(caption: str, rows: Sequence[tuple[str, float, str, bool]], marks: Sequ
     """
     longest = max([*[value for _, value, _, _ in rows], *[value for value, _ in marks]] or [0]) or 1.0
     left = 12 + 7.5 * max([len(label) for label, *_ in rows] or [0])
-    room = 760 - left - 14 - 6.8 * max([len(shown) for _, _, shown, _ in rows] or [0])
+    room = 760 - left - 14 - 7.4 * max([len(shown) for _, _, shown, _ in rows] or [0])
     drawn = []
+    height = 26 * len(rows) + 4
+    for value, name in marks:
+        x = left + room * value / longest
+        drawn.append(f'<path class="mark" d="M{x:.1f} 0V{height}"/>')
+        drawn.append(f'<text class="soft" x="{x:.1f}" y="{height + 14}" text-anchor="middle">{escape(name)}</text>')
     for number, (label, value, shown, is_reference) in enumerate(rows):
         top, width = number * 26, round(max(room * value / longest, 1), 1)
         kind = "other" if is_reference else "bar"
@@ -103,10 +109,5 @@ def bars(caption: str, rows: Sequence[tuple[str, float, str, bool]], marks: Sequ
             f'<text class="soft" x="{left + width + 8:.1f}" y="{top + 17}">{escape(shown)}</text>'
         )
     described = escape("; ".join(f"{label} {shown}" for label, _, shown, _ in rows))
-    height = 26 * len(rows) + 4
-    for value, name in marks:
-        x = left + room * value / longest
-        drawn.append(f'<path class="mark" d="M{x:.1f} 0V{height}"/>')
-        drawn.append(f'<text class="soft" x="{x:.1f}" y="{height + 14}" text-anchor="middle">{escape(name)}</text>')
     box = f'viewBox="0 0 760 {height + (20 if marks else 0)}" role="img" aria-label="{described}"'
     return f"<figure><figcaption>{escape(caption)}</figcaption><svg {box}>{''.join(drawn)}</svg></figure>"

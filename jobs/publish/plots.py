@@ -11,7 +11,7 @@ from jobs.lib.days import add_days, day_number
 from jobs.publish.report_figures import Measured, day_shown
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 230, 56, 10, 26
-LABELS = 190  # room for the names at the right
+LABELS = 205  # room for the names at the right
 LEAST_GAP = 15  # between names, vertically
 COLOURS = 4
 

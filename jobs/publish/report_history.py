@@ -21,11 +21,14 @@ def history_section(f: Figures) -> str:
         lines(f"Hit rate @{k} of lists", _series(f, lists, "hit_rate", k, list_name), "{:.1%}"),
         *(
             lines(
-                f"{name} of the ranking model",
+                name,
                 _series(f, [("ranking", False), ("ranking:item_ctr", True)], measure, 0, _ranking_name),
                 "{:.3f}",
             )
-            for measure, name in (("auc", "AUC"), ("gauc", "GAUC: the order within each user"))
+            for measure, name in (
+                ("auc", "AUC of the ranking model"),
+                ("gauc", "GAUC of the ranking model: the order within each user"),
+            )
         ),
     ]
     lead = (

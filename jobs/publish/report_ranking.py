@@ -69,7 +69,7 @@ def slices_section(f: Figures) -> str:
         return ""
     lead = (
         "The same measures on parts of the rows. Of a part with few rows the interval is wide: compare intervals, not "
-        "figures. `New` is registered or listed less than a week ago, or without history where that is not known. "
+        "figures. “New” is registered or listed less than a week ago, or without history where that is not known. "
         f"Predicted / happened: 1 is right, 2 promises twice the {f.target}s."
     )
     rows = []
