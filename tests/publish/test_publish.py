@@ -85,6 +85,9 @@ def test_the_report_shows_the_day(bundle):
         "12.5%",
         "etrec_u2i (1), hot (1)",
         "Lately: Title &lt;1&gt;",
+        "Because of their click on “Title &lt;1&gt;”",
+        "the busiest 1% (1 item) 25.0% of the recommendations",  # item 1: one of four rows, and the only click
+        "100.0% of the clicks",
         "ü-3",
         "62.5%",
     ):

@@ -13,6 +13,8 @@ from jobs.diagnostics.figure import Figures as DataFigures
 from jobs.publish.plots import _apart, _ticks
 from jobs.publish.report import report
 from jobs.publish.report_figures import Figures, Head, Measured, Recommended, Sample, Step
+from jobs.publish.sample_lists import reason
+from tests.publish.builders import solution
 
 HOSTILE = '<script src="http://example.org/x.js">'
 MEASURES = {
@@ -174,3 +176,18 @@ def test_names_at_the_ends_of_lines_keep_apart():
 def test_ticks_are_round_and_hold_the_range(low, high):
     ticks = _ticks(low, high)
     assert ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 6
+
+
+def test_an_item_is_there_because_of_the_best_trigger_that_the_user_acted_on():
+    of = {"etrec_u2i": {"7": [(0.9, "1"), (0.5, "2"), (0.4, "3")]}}
+    titles = {"2": "Soup", "1": "Bread"}
+
+    def why(sources, acted_on, item="7"):
+        return reason(item, sources, acted_on, of, titles, solution())
+
+    both = [("hot", 1), ("etrec_u2i", 4)]
+    assert why(both, {"2", "3"}) == "Because of their click on “Soup”"
+    assert why(both, {"3"}) == "Because of their click on “3”"  # without a title
+    assert why(both, {"9"}) == "Popular with everyone"
+    assert why([("etrec_u2i", 1), ("hot", 2)], set()) == "Similar to what they acted on"
+    assert why([("catalog", 1)], {"2"}) == why([], set()) == "On offer"

@@ -6,8 +6,15 @@ import math
 
 import pytest
 
+from jobs.lib import partitions
+from jobs.lib.solution import Node
+from jobs.publish.figures import history_of, measures_of
+from jobs.ranking import drift, evaluation
 from jobs.ranking.evaluation import _share_bounds, list_figures, popularity
-from tests.features.builders import ACTIONS, rows_of
+from jobs.ranking.models import Model
+from jobs.ranking.ranking_quality import ranking_figures
+from tests.features.builders import ACTIONS, demo_solution, rows_of
+from tests.ranking.builders import sample_table
 
 LISTS = "subject string, user_id string, item_id string, rank int"
 
@@ -65,3 +72,21 @@ def test_the_interval_of_a_hit_rate_is_wilsons():
     low, high = _share_bounds(0.1, 10)
     assert (low, high) == (pytest.approx(0.0179, abs=1e-4), pytest.approx(0.4042, abs=1e-4))
     assert _share_bounds(0.0, 10)[0] == 0.0 and _share_bounds(math.nan, 0) == (None, None)
+
+
+def test_the_table_gives_back_what_was_measured_slice_by_slice(spark, warehouse, monkeypatch):
+    solution = demo_solution()
+    rows = sample_table(solution, days=1)
+    scores = rows.column("item__ctr_15d").to_numpy() / 2
+    kept = drift.reference(rows, scores, {"item__ctr_15d": None})
+    model = Model(b"", {"spans": {"train": {"base_rate": 0.25}}, "reference": kept})
+    measured = ranking_figures(rows, scores, model, solution)
+    monkeypatch.setattr(evaluation, "model_judged", lambda ds, solution: measured)
+    partitions.write_record(solution.table("rank_samples"), "20261101", {"rows": 400})
+    evaluation.main(["20261101"], solution, Node("evaluation", "evaluation", "ranking", ("rank_samples",)))
+    table = measures_of(solution, "20261101")
+    assert table == {(f.subject, f.slice, f.measure, f.k): f[4:] for f in measured}
+    assert table["drift", "item__ctr_15d", "psi", 0].value == pytest.approx(0, abs=1e-9)
+    whole = history_of(solution, "20261102")["20261101"]
+    assert whole["ranking", "", "auc", 0] == table["ranking", "", "auc", 0]
+    assert {part for _, part, *_ in whole} == {""}
