@@ -6,7 +6,7 @@ from jobs.flow.lineage import reads_of
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.publish.figures import Model
-from jobs.publish.report import Measures
+from jobs.publish.report_figures import Measures
 from jobs.ranking.candidates import short_lists
 
 

@@ -9,14 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lib.solution import Solution
+from jobs.ranking.drift import reference
 from jobs.ranking.gate import Against, gate
 from jobs.ranking.matrices import Part
 from jobs.ranking.measures import auc
-from jobs.ranking.models import HELD_BACK, TRAINED, Model, Scorer, baseline_column, compare
+from jobs.ranking.models import HELD_BACK, TRAINED, Model, Scorer, model_features
+from jobs.ranking.ranking_quality import baseline_column, compare
 from jobs.ranking.targets import target_label, targets_of
 from jobs.ranking.training_rows import Samples, Split
 
 Current = tuple[str, Model]
+REFERENCE_ROWS = 200_000
 
 
 def judged(
@@ -35,6 +38,7 @@ def judged(
     about["spans"] = of_parts | {"test": _counts(rows.column(label).to_numpy()) | {"days": split.test}}
     prior = about["spans"]["train"]["base_rate"]
     about["metrics"] = compare(rows, *made[0], prior, solution)
+    about["reference"] = reference(_newest(samples, split.train), made[0][0], model_features(model))
     about["targets"] = [t | {"metrics": _target_metrics(t, rows, made[0][1][t["label"]])} for t in model.targets]
     against = None
     if current is not None:
@@ -46,8 +50,8 @@ def judged(
 
 
 def _test_rows(models: list[Model], samples: Samples, days: list[str], solution: Solution):
-    """The test rows (ds, user, labels, baseline), and of each model its scores and predictions on them."""
-    wanted = list(dict.fromkeys(["ds", "user_id", *(t.label for t in targets_of(solution))]))
+    """The test rows (ds, request, user, labels, baseline), and of each model its scores and predictions on them."""
+    wanted = list(dict.fromkeys(["ds", "request_id", "user_id", *(t.label for t in targets_of(solution))]))
     wanted += [name for name in [baseline_column(solution)[0]] if name not in wanted]
     scorers, tables = [Scorer(model, solution.ranking.threads) for model in models], []
     made: list[list] = [[] for _ in models]
@@ -60,6 +64,16 @@ def _test_rows(models: list[Model], samples: Samples, days: list[str], solution:
         for of in made
     ]
     return pa.concat_tables(tables), joined
+
+
+def _newest(samples: Samples, days: list[str]) -> pa.Table:
+    """Training rows of the last days, as many as say how values are distributed."""
+    found: list[pa.Table] = []
+    for ds in reversed(days):
+        found.append(samples.of(ds))
+        if sum(rows.num_rows for rows in found) >= REFERENCE_ROWS:
+            break
+    return pa.concat_tables(found)
 
 
 def _against(

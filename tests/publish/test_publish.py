@@ -70,7 +70,8 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
     item_table = "rec_sln_demo_item_table_v1"
     assert contracts[item_table] == {name: load_contract(name).content_id for name in (item_table, "input_item")}
     assert set(contracts[solution().tables.behavior.table]) == {"input_behavior"}
-    assert {"subject": "ranking", "measure": "auc", "k": 0, "value": 0.731, "n": 4} in about["metrics"]
+    auc = {"value": 0.731, "low": 0.7, "high": 0.75, "n": 4}
+    assert {"subject": "ranking", "slice": "", "measure": "auc", "k": 0, **auc} in about["metrics"]
     assert "Short history: user_features lacks 14 of 14 days of home_page_actions_daily." in about["notes"]
     assert all(note.startswith("Short history: ") for note in about["notes"])  # the day stands alone
     for text in (json.dumps(about), page):
@@ -85,6 +86,9 @@ def test_the_report_shows_the_day(bundle):
         "12.5%",
         "etrec_u2i (1), hot (1)",
         "Lately: Title &lt;1&gt;",
+        "Because of their click on “Title &lt;1&gt;”",
+        "the busiest 1% (1 item) 25.0% of the recommendations",  # item 1: one of four rows, and the only click
+        "100.0% of the clicks",
         "ü-3",
         "62.5%",
     ):
