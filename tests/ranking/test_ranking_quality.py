@@ -134,7 +134,7 @@ def test_a_model_without_a_reference_is_said_to_have_none(caplog):
 
 def test_compare_says_what_the_table_says():
     rows = sample_table(SOLUTION)
-    compared, found = compare(rows, scores_of(rows), 0.25, SOLUTION), found_of(rows)
+    compared, found = compare(rows, scores_of(rows), {"is_click": scores_of(rows)}, 0.25, SOLUTION), found_of(rows)
     for measure in ("auc", "gauc", "log_loss", "ne"):
         assert compared["model"][measure] == found["ranking", "", measure, 0].value
         assert compared["item_ctr"][measure] == found["ranking:item_ctr", "", measure, 0].value
