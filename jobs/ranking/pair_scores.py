@@ -47,7 +47,7 @@ class Scoring:
 
 
 def best_lists(
-    pairs: DataFrame, sources: Sources, model: Model, context: dict[str, Any], ds: str, solution: Solution
+    pairs: DataFrame, sources: Sources, model: Model, context: dict[str, Any], ds: str, solution: Solution, top_n: int
 ) -> DataFrame | None:
     """(user_id, item_id, score, rank, sources): the top_n pairs of each user, equal scores by item_id.
 
@@ -70,7 +70,7 @@ def best_lists(
         crosses=crosses,
         packed=packed,
         categories=frozenset(category_columns(solution)),
-        top_n=solution.publish.top_n,
+        top_n=top_n,
     )
     rows = pairs.select("user_id", "item_id", "sources").unionByName(_packed(users, packed), allowMissingColumns=True)
     shared = pairs.sparkSession.sparkContext.broadcast(scoring)
