@@ -1,4 +1,4 @@
-"""Candidates to lists: filters, fill-ups, pins and re-rank against a plain reading of the solution, on stored-like days."""
+"""Candidates to lists: filters, fill-ups, pins and re-rank, against a plain reading of the solution."""
 
 from __future__ import annotations
 
@@ -57,8 +57,14 @@ def world():
     rng = random.Random(5)
     users = {f"u{n}": {"age": rng.choice([12, 30, None]), "tags": rng.choice(["adult, toys", "games", "", None])}
              for n in range(8)}  # fmt: skip
-    items = {f"i{n:02}": {"category": rng.choice(["adult", "toys", "games", None]), "duration": rng.choice([0.0, 5.0, None]),
-                          "listed": rng.choice([None, *range(1, 15)])} for n in range(30)}  # fmt: skip
+    items = {
+        f"i{n:02}": {
+            "category": rng.choice(["adult", "toys", "games", None]),
+            "duration": rng.choice([0.0, 5.0, None]),
+            "listed": rng.choice([None, *range(1, 15)]),
+        }
+        for n in range(30)
+    }
     acts = {(f"u{rng.randrange(8)}", f"i{rng.randrange(32):02}", rng.choice(["click", "praise", "expr"]),
              rng.randrange(13, 21)): rng.choice([1, 2]) for _ in range(90)}  # fmt: skip
     acts |= {(user, "i00", "expr", 20): 1 for user in users}
@@ -66,14 +72,31 @@ def world():
     return SimpleNamespace(users=users, items=items, acts=acts, candidates=chosen, hot=rng.sample(sorted(items), 8))
 
 
+def values(item):
+    return item["category"], item["duration"]
+
+
 def day(spark, solution, told, **more):
     frames = {
-        "users": [(DS, user, None, of["tags"], "f", "Oslo", of["age"] and float(of["age"]), 0.0, 0.0, 0.0) for user, of in told.users.items()],
-        "items": [(DS, item, None, "a", of["listed"] and moment(of["listed"], 12), None, of["category"], of["duration"], 0.0, 0.0) for item, of in told.items.items()],
-        "actions": [(f"202611{day:02}", user, item, event, cnt, 0, moment(day, 12)) for (user, item, event, day), cnt in told.acts.items()],
-        "candidates": [(user, item, 1 - n / 100, n + 1, [("i2i", 0.5, 1)]) for user, items in told.candidates.items() for n, item in enumerate(items)],
+        "users": [
+            (DS, user, None, of["tags"], "f", "Oslo", of["age"] and float(of["age"]), 0.0, 0.0, 0.0)
+            for user, of in told.users.items()
+        ],
+        "items": [
+            (DS, item, None, "a", of["listed"] and moment(of["listed"], 12), None, *values(of), 0.0, 0.0)
+            for item, of in told.items.items()
+        ],
+        "actions": [
+            (f"202611{day:02}", user, item, event, cnt, 0, moment(day, 12))
+            for (user, item, event, day), cnt in told.acts.items()
+        ],
+        "candidates": [
+            (user, item, 1 - n / 100, n + 1, [("i2i", 0.5, 1)])
+            for user, items in told.candidates.items()
+            for n, item in enumerate(items)
+        ],
         "hot": [("-1", item, 9.0 - n, n + 1) for n, item in enumerate(told.hot)],
-    }  # fmt: skip
+    }
     schemas = {"users": USERS, "items": ITEMS, "actions": ACTIONS, "candidates": CANDIDATES, "hot": HOT}
     made = {name: spark.createDataFrame(rows, schemas[name]) for name, rows in frames.items()}
     return Made(solution, DS, {**made, **more})
@@ -106,8 +129,7 @@ def list_of(told, user):
     found = {item: source for item, source in own if not removed_by(told, user, item)}
     for item, source in others:
         if len(found) < TOP_N and item not in found and item not in seen and item not in told.candidates[user]:
-            if not removed_by(told, user, item):
-                found[item] = source
+            found |= {} if removed_by(told, user, item) else {item: source}
     return list(found.items())[:TOP_N]
 
 
@@ -149,7 +171,11 @@ def test_pins_and_rerank_keep_the_filters_however_rows_lie(spark, warehouse, sto
     solution = solution_of(
         diversity={"by": "category", "window": 2, "most": 1},
         new_items={"share": 0.3, "days": 9},
-        pinned=[{"item": "i03", "place": 2, "users": "user.age < 18"}, {"item": "i05", "place": 1}, {"item": "i99", "place": 3}],
+        pinned=[
+            {"item": "i03", "place": 2, "users": "user.age < 18"},
+            {"item": "i05", "place": 1},
+            {"item": "i99", "place": 3},
+        ],
     )  # fmt: skip
     at = day(spark, solution, told, filtered=removed)
     lists = rows_of(rec.lists_of(at), "user_id", "rank")

@@ -33,8 +33,8 @@ def pairs_of(spark, *rows):
 
 
 def test_recall_order_puts_fill_ups_last_and_breaks_ties_by_item(spark):
-    rows = [("u1", "i1", 0.2, 0), ("u1", "i2", 0.2, 0), ("u1", "i3", 0.9, 0), ("u2", "h2", 0.0, 1), ("u2", "h1", 0.0, 2),
-            ("u2", "i1", -0.1, 0), ("u1", "h2", 0.0, 1)]  # fmt: skip
+    rows = [("u1", "i1", 0.2, 0), ("u1", "i2", 0.2, 0), ("u1", "i3", 0.9, 0), ("u1", "h2", 0.0, 1),
+            ("u2", "h2", 0.0, 1), ("u2", "h1", 0.0, 2), ("u2", "i1", -0.1, 0)]  # fmt: skip
     lists = rec.as_ranked(rec.in_recall_order(pairs_of(spark, *rows), 3))
     found = rows_of(lists, "user_id", "rank")
     assert [(r["user_id"], r["rank"], r["item_id"], r["score"]) for r in found] == [
