@@ -128,11 +128,12 @@ def needs_model(solution: Solution) -> bool:
 
 
 def removed_everywhere(items: DataFrame, at: Day) -> set[str]:
-    """Those of some (item_id) that no user is to be shown: what filters about items alone remove."""
+    """Those of some (item_id) that no user is to be shown: what filters about items alone remove. Of the request only
+    the weekday is known."""
     rules = [rule for rule in list_params.rules(at.solution) if rule.is_about_items]
     if not rules:
         return set()
-    found = lookup(at, [], rules, context_of(at.solution, at.ds), items.select("item_id").distinct())
+    found = lookup(at, [], rules, serving_context(None, at.ds, at.solution), items.select("item_id").distinct())
     return set(found.items.column("item_id").filter(removed_items(found)).to_pylist())
 
 

@@ -178,7 +178,7 @@ def test_an_expression_says_what_a_plain_reading_says(tree):
     ({"filters": [{"name": "a", "exclude": "true"}] * 2}, "publish.filters: the name 'a' is used twice"),
     ({"filters": [{"name": "banned", "exclude": "true"}]}, "publish.filters: the name 'banned' is taken"),
     ({"rerank": {"diversity": {"by": "title"}}}, "publish.rerank.diversity.by: 'title' is no kind of item; allowed: a"),
-    ({"rerank": {"pinned": [{"item": "1", "place": 21}]}}, "publish.rerank.pinned[0].place: 21 is beyond publish.top_n"),
+    ({"rerank": {"pinned": [{"item": "1", "place": 21}]}}, "rerank.pinned[0].place: 21 is beyond publish.top_n"),
     ({"rerank": {"pinned": [{"item": "1", "place": 1, "users": "item.duration > 1"}]}},
      "publish.rerank.pinned[0].users: unknown name 'item' at column 1; allowed: user.<column>, context.<column>"),
     ({"rerank": {"pinned": [{"item": "1", "place": 1}], "banned": ["1"]}}, "rerank.pinned[0].item: '1' is banned"),

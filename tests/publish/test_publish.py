@@ -131,7 +131,7 @@ def test_vectors_are_published_as_they_are_by_their_full_key(published):
 
 
 def test_without_a_model_the_bundle_says_why(published):
-    rows = [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")]
+    rows = [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")]
     write_table("home_page_recommendations", rows)
     why = metadata(status="too_little_data", reason="2 positives, 100 are needed")
     write_table("home_page_rank_model", [("too_little_data", None, why)])
@@ -144,7 +144,7 @@ def test_without_a_model_the_bundle_says_why(published):
 
 
 def test_an_older_model_is_named(published):
-    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
     write_table("home_page_rank_model", [("trained", b"older", metadata())], "20261118")
     address = publish(solution(), DS)
     assert manifest(address)["model"]["ds"] == "20261118"
