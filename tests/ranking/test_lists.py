@@ -117,7 +117,7 @@ def removed_by(told, user, item):
         found.append("adults")
     if tags is not None and category is not None and category not in [tag.strip() for tag in tags.split(",")]:
         found.append("theirs")
-    return found + (["banned"] if item == "i07" else [])
+    return found + (["banned"] if item == "i29" else [])
 
 
 def list_of(told, user):
@@ -136,7 +136,7 @@ def list_of(told, user):
 def solution_of(**rerank):
     recalls = [{"name": "hot", "job": "hot"}, {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"}]
     publish = {"top_n": TOP_N, "seen_days": 30, "fallback": "hot_fallback", "filters": FILTERS}
-    return demo_solution(recalls=recalls, publish={**publish, "rerank": {"banned": ["i07"], **rerank}})
+    return demo_solution(recalls=recalls, publish={**publish, "rerank": {"banned": ["i29"], **rerank}})
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +172,8 @@ def test_pins_and_rerank_keep_the_filters_however_rows_lie(spark, warehouse, sto
         diversity={"by": "category", "window": 2, "most": 1},
         new_items={"share": 0.3, "days": 9},
         pinned=[
-            {"item": "i03", "place": 2, "users": "user.age < 18"},
-            {"item": "i05", "place": 1},
+            {"item": "i22", "place": 2, "users": "user.age < 18"},
+            {"item": "i08", "place": 1},
             {"item": "i99", "place": 3},
         ],
     )  # fmt: skip
@@ -185,9 +185,11 @@ def test_pins_and_rerank_keep_the_filters_however_rows_lie(spark, warehouse, sto
         assert [r["rank"] for r in rows] == list(range(1, len(rows) + 1))
         assert len(rows) >= len(list_of(told, user)) and len({r["item_id"] for r in rows}) == len(rows)
         pinned = {r["item_id"]: r["rank"] for r in rows if r["moves"] == ["pinned"]}
-        wanted = {"i05": 1} | ({"i03": 2} if told.users[user]["age"] == 12 else {})
+        wanted = {"i08": 1} | ({"i22": 2} if told.users[user]["age"] == 12 else {})
         assert pinned == {item: place for item, place in wanted.items() if not removed_by(told, user, item)}
     assert {move for r in lists for move in r["moves"]} >= {"pinned", "diversity"}
+    (both,) = [r for r in by_user["u5"] if r["item_id"] == "i22"]  # a candidate that is pinned keeps its sources
+    assert [(source["recall"], source["rank"]) for source in both["sources"]] == [("i2i", 1), ("pinned", 2)]
     shuffled = [frame.orderBy(frame.columns[-1]).repartition(3) for frame in at.frames.values()]
     again = Made(solution, DS, dict(zip(at.frames, shuffled, strict=True)))
     assert rows_of(rec.lists_of(again), "user_id", "rank") == lists
