@@ -129,7 +129,7 @@ def make_samples(rows: int) -> None:
 
 def _part(solution, random: np.random.Generator, first: int, n: int) -> pa.Table:
     """The label depends on the item's rate, a count of the user, a share and a category."""
-    from jobs.ranking.model_input import category_columns, number_columns
+    from jobs.ranking.feature_list import category_columns, number_columns
     from jobs.ranking.models import baseline_column
 
     at, names = first + np.arange(n), number_columns(solution)

@@ -30,6 +30,7 @@ GOOD = {
     "evaluation": {
         "subject": "ranking", "slice": "", "measure": "auc", "k": 0, "value": 0.5, "low": 0.25, "high": 0.5, "n": 9
     },
+    "filtered": {"user_id": "a", "item_id": "b", "filter": "banned"},
     "fusion_weights": {"recall": "hot", "weight": 0.5, "origin": "learned", "users": 100},
     "imported_behavior": EVENT,
     "imported_item": {"item_id": "1"},
@@ -59,7 +60,8 @@ GOOD = {
     "recall_i2i": LISTED | {"trigger_item_id": "a"},
     "recall_u2i": LISTED | {"user_id": "a"},
     "recall_vectors": {"side": "user", "id": "1", "vector": [0.5, -1.0]},
-    "recommendations": LISTED | {"user_id": "a", "sources": SOURCES, "scored_by": "recall"},
+    "recommendations": LISTED
+    | {"user_id": "a", "sources": SOURCES, "scored_by": "recall", "model_rank": 1, "moves": ["pinned"]},
     "suspicious_users": {"user_id": "1", "reason": "burst", "figure": 12.0},
     "user_features": {"user_id": "1", "user__history_days": 1.0},
 }  # fmt: skip

@@ -166,12 +166,13 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         ),
         "home_page_recommendations": (
             "recommendations",
-            "user_id string, item_id string, score double, rank int, sources sources, scored_by string",
+            "user_id string, item_id string, score double, rank int, model_rank int, moves array<string>, "
+            "sources sources, scored_by string",
             [
-                ("2", "1", 0.25, 1, sources, ds),
-                ("1", "3", 0.125, 2, sources[:1], ds),
-                ("1", "2", 0.75, 1, sources, ds),
-                ("ü-3", "2", 0.5, 1, sources[1:], ds),
+                ("2", "1", 0.25, 1, 1, [], sources, ds),
+                ("1", "3", 0.125, 2, 2, [], sources[:1], ds),
+                ("1", "2", 0.75, 1, 1, [], sources, ds),
+                ("ü-3", "2", 0.5, 1, 1, [], sources[1:], ds),
             ],
         ),
         "home_page_diagnostics": (

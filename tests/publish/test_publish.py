@@ -136,7 +136,7 @@ def test_vectors_are_published_as_they_are_by_their_full_key(published):
 
 
 def test_without_a_model_the_bundle_says_why(published):
-    rows = [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")]
+    rows = [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")]
     write_table("home_page_recommendations", rows)
     why = metadata(status="too_little_data", reason="2 positives, 100 are needed")
     write_table("home_page_rank_model", [("too_little_data", None, why)])
@@ -156,14 +156,14 @@ def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_se
     held_back = metadata(status="held_back", gate={**gate, "margin": 0.005})
     write_table("home_page_rank_model", [("held_back", boosters(), held_back)])
     write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
-    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
     address = publish(solution(), DS)
     said = f"The model trained on {DS} was held back: {gate['reason']}. The one of 20261118 serves."
     assert said in manifest(address)["notes"]
     assert manifest(address)["model"]["newest"] == {"ds": DS, **gate}
     assert open_store(address).get("model/is_click.ubj") == b"older"
 
-    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")])
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")])
     address = publish(solution(), DS)
     said = f"Lists are ordered by recall score: no model has passed the gate ({gate['reason']})."
     assert said in manifest(address)["notes"] and verify(address) == []
@@ -171,7 +171,7 @@ def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_se
 
 
 def test_an_older_model_is_named(published):
-    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
     write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
     address = publish(solution(), DS)
     assert manifest(address)["model"]["ds"] == "20261118"
