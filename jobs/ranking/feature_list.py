@@ -14,7 +14,7 @@ from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
 from jobs.lib.days import day_number, from_day_number
-from jobs.lib.feature_operators import AnyOperator, DaysSince, Id, Listed, Lookup, Raw
+from jobs.lib.feature_operators import AnyOperator, DaysSince, History, Id, Listed, Lookup, Raw
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
@@ -107,11 +107,17 @@ def feature_list(solution: Solution) -> FeatureList:
 
 
 def operators_of(solution: Solution) -> list[AnyOperator]:
-    """Those of the solution file; else a lookup for every attribute that preferences are counted by."""
+    """Those of the solution file; else a lookup for every attribute that preferences are counted by, with rates where
+    impressions are counted too, and where the last items are kept, whether this is one of them."""
     if solution.ranking.features is not None:
         return solution.ranking.features
-    has_items = solution.tables.item is not None
-    return [Lookup(op="lookup", of=attribute) for attribute in preferred_attributes(solution) if has_items]
+    if solution.tables.item is None:
+        return []
+    windows = windows_of(solution, "user")
+    has_rates = windows.seen_event is not None and any(name == "ctr" for name, *_ in windows.rates)
+    stats = ["cnt", "share", *(["seen", "rate", "lift"] if has_rates else [])]
+    lookups = [Lookup(op="lookup", of=attribute, stats=stats) for attribute in preferred_attributes(solution)]
+    return [*lookups, *([History(op="history")] if windows.recent else [])]
 
 
 def number_columns(solution: Solution) -> list[str]:
