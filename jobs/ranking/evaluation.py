@@ -114,7 +114,7 @@ def model_judged(ds: str, solution: Solution) -> list[Figure]:
         return []
     model = found[1]
     probabilities = predict(load_booster(model.booster, solution.ranking.threads), samples, model_features(model))
-    return ranking_figures(samples, probabilities, model, solution)
+    return ranking_figures(samples, probabilities, probabilities, model, solution)
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:

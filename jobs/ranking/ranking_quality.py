@@ -39,40 +39,46 @@ class Figure(NamedTuple):
     n: int
 
 
-def ranking_figures(samples: pa.Table, probabilities: np.ndarray, model: Model, solution: Solution) -> list[Figure]:
-    """Everything about a model's scores of a day's samples. samples: KEYS, label and model columns, in any order."""
+def ranking_figures(
+    samples: pa.Table, scores: np.ndarray, chances: np.ndarray | None, model: Model, solution: Solution
+) -> list[Figure]:
+    """Everything about a model's scores of a day's samples.
+
+    samples: KEYS, label and model columns, in any order. scores: what lists are ordered by; chances: the predicted
+    probability of the label, which may be the scores themselves, or None where the model predicts none.
+    """
     figures = []
     shown = _ordered(samples, solution)
     prior = model.metadata["spans"]["train"]["base_rate"]
-    scores = {MODEL: (probabilities, True), **baselines(samples, prior, solution)}
-    for subject, (values, is_probability) in scores.items():
-        rows = intervals.judged(shown, values)
-        figures += [Figure(subject, "", *_flat(found)) for found in _overall(rows, is_probability)]
+    for subject, judged in {MODEL: (scores, chances), **baselines(samples, prior, solution)}.items():
+        rows, rated = _judged(shown, *judged)
+        figures += [Figure(subject, "", *_flat(found)) for found in _overall(rows, rated)]
         if subject == MODEL:
-            figures += [Figure(subject, "", *_flat(found)) for found in _of_model(rows)]
+            figures += [Figure(subject, "", *_flat(found)) for found in _of_model(rows, rated)]
             for name, mask in slices(samples, solution).items():
-                figures += [Figure(subject, name, *_flat(found)) for found in _of_slice(rows.where(mask[rows.row]))]
-    return figures + drift_figures(samples, probabilities, model)
+                part = [of and of.where(mask[of.row]) for of in (rows, rated)]
+                figures += [Figure(subject, name, *_flat(found)) for found in _of_slice(*part)]
+    return figures + drift_figures(samples, scores, model)
 
 
-def drift_figures(samples: pa.Table, probabilities: np.ndarray, model: Model) -> list[Figure]:
+def drift_figures(samples: pa.Table, scores: np.ndarray, model: Model) -> list[Figure]:
     """PSI of the scores and of the features that moved most, by what the model keeps of its training rows."""
     kept, n = model.metadata.get("reference"), samples.num_rows
     if kept is None:
         log.info("the model keeps no reference of its training rows: drift is not measured")
         return []
     moved = drift.feature_psi(kept, samples)
-    scores = Figure(MODEL, "", "psi_score", 0, drift.score_psi(kept, probabilities), None, None, n)
-    return [scores, *(Figure("drift", name, "psi", 0, value, None, None, n) for name, value in moved)]
+    of_scores = Figure(MODEL, "", "psi_score", 0, drift.score_psi(kept, scores), None, None, n)
+    return [of_scores, *(Figure("drift", name, "psi", 0, value, None, None, n) for name, value in moved)]
 
 
-def baselines(rows: pa.Table, prior: float, solution: Solution) -> dict[str, tuple[np.ndarray, bool]]:
-    """Subject -> (scores, are they probabilities?); prior stands in where the item has no rate yet."""
-    name, is_probability = baseline_column(solution)
-    found = {ITEM_CTR: (_known(rows, name, prior if is_probability else 0.0), is_probability)}
-    counted = count_column(solution)
-    if counted in rows.column_names:
-        found[POPULARITY] = (_known(rows, counted, 0.0), False)
+def baselines(rows: pa.Table, prior: float, solution: Solution) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Subject -> (scores, chances if they are such); prior stands in where the item has no rate yet."""
+    name, is_rate = baseline_column(solution)
+    values = _known(rows, name, prior if is_rate else 0.0)
+    found: dict = {ITEM_CTR: (values, values if is_rate else None)}
+    if (counted := count_column(solution)) in rows.column_names:
+        found[POPULARITY] = (_known(rows, counted, 0.0), None)
     return found
 
 
@@ -87,25 +93,39 @@ def count_column(solution: Solution) -> str:
 
 
 def compare(rows: pa.Table, probabilities: np.ndarray, prior: float, solution: Solution) -> dict:
-    """{'model': measures, 'item_ctr': measures}; prior stands in where the item has no rate yet."""
+    """`compared` for a model whose score is its predicted probability."""
+    return compared(rows, probabilities, probabilities, prior, solution)
+
+
+def compared(
+    rows: pa.Table, scores: np.ndarray, chances: np.ndarray | None, prior: float, solution: Solution
+) -> dict[str, dict]:
+    """{'model': measures, 'item_ctr': measures} of the same rows; prior stands in where the item has no rate yet."""
     shown = _ordered(rows, solution)
-    baseline, is_probability = baselines(rows, prior, solution)[ITEM_CTR]
-    of_item = ranking_measures(intervals.judged(shown, baseline), is_probability)
+    of_item = ranking_measures(*_judged(shown, *baselines(rows, prior, solution)[ITEM_CTR]))
     return {
-        "model": ranking_measures(intervals.judged(shown, probabilities), is_probability=True),
+        "model": ranking_measures(*_judged(shown, scores, chances)),
         "item_ctr": of_item | {"column": baseline_column(solution)[0]},
     }
 
 
-def ranking_measures(rows: Judged, is_probability: bool) -> dict:
-    """AUC, GAUC and, for probabilities, log-loss and NE; None where undefined."""
+def ranking_measures(rows: Judged, rated: Judged | None) -> dict:
+    """AUC, GAUC and, where there is a probability, log-loss and NE; None where undefined."""
     gauc, skipped = intervals.gauc(rows)
     result = {"auc": intervals.auc(rows).value, "gauc": gauc.value}
-    if is_probability:
-        result |= {"log_loss": intervals.log_loss(rows).value, "ne": intervals.ne(rows).value}
+    if rated is not None:
+        result |= {"log_loss": intervals.log_loss(rated).value, "ne": intervals.ne(rated).value}
     result["null_auc_se"] = _null_auc_se(rows).value
     positives = int(np.count_nonzero(rows.positive))
     return result | {"rows": rows.n, "positives": positives, "gauc_users": gauc.n, "gauc_users_skipped": skipped}
+
+
+def _judged(shown: Samples, scores: np.ndarray, chances: np.ndarray | None) -> tuple[Judged, Judged | None]:
+    """The rows by score, and by predicted probability."""
+    rows = intervals.judged(shown, scores)
+    if chances is None:
+        return rows, None
+    return rows, rows if chances is scores else intervals.judged(shown, chances)
 
 
 def _ordered(rows: pa.Table, solution: Solution) -> Samples:
@@ -113,30 +133,32 @@ def _ordered(rows: pa.Table, solution: Solution) -> Samples:
     return intervals.ordered(_codes(rows, "user_id"), _codes(rows, "request_id"), positive)
 
 
-def _overall(rows: Judged, is_probability: bool) -> Measured:
+def _overall(rows: Judged, rated: Judged | None) -> Measured:
     gauc, skipped = intervals.gauc(rows)
     yield "auc", 0, intervals.auc(rows)
     yield "gauc", 0, gauc
     yield "gauc_users_skipped", 0, plain(float(skipped), gauc.n + skipped)
     yield from intervals.by_request(rows)
-    if is_probability:
-        yield "log_loss", 0, intervals.log_loss(rows)
-        yield "ne", 0, intervals.ne(rows)
-        yield "calibration", 0, intervals.calibration(rows)
+    if rated is not None:
+        yield "log_loss", 0, intervals.log_loss(rated)
+        yield "ne", 0, intervals.ne(rated)
+        yield "calibration", 0, intervals.calibration(rated)
 
 
-def _of_model(rows: Judged) -> Measured:
+def _of_model(rows: Judged, rated: Judged | None) -> Measured:
     yield "null_auc_se", 0, _null_auc_se(rows)
     yield "base_rate", 0, intervals.base_rate(rows)
-    yield from intervals.deciles(rows)
+    if rated is not None:
+        yield from intervals.deciles(rated)
 
 
-def _of_slice(rows: Judged) -> Measured:
+def _of_slice(rows: Judged, rated: Judged | None) -> Measured:
     yield "auc", 0, intervals.auc(rows)
     yield "gauc", 0, intervals.gauc(rows)[0]
-    yield "log_loss", 0, intervals.log_loss(rows)
-    yield "calibration", 0, intervals.calibration(rows)
     yield "base_rate", 0, intervals.base_rate(rows)
+    if rated is not None:
+        yield "log_loss", 0, intervals.log_loss(rated)
+        yield "calibration", 0, intervals.calibration(rated)
 
 
 def _null_auc_se(rows: Judged) -> Estimate:

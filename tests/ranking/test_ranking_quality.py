@@ -34,7 +34,8 @@ def scores_of(rows: pa.Table) -> np.ndarray:
 
 
 def found_of(rows: pa.Table, **metadata) -> dict:
-    figures = ranking_figures(rows, scores_of(rows), Model(b"", {"spans": SPANS, **metadata}), SOLUTION)
+    scores = scores_of(rows)
+    figures = ranking_figures(rows, scores, scores, Model(b"", {"spans": SPANS, **metadata}), SOLUTION)
     keys = [(f.subject, f.slice, f.measure, f.k) for f in figures]
     assert len(set(keys)) == len(keys)
     return {key: f for key, f in zip(keys, figures, strict=True)}
@@ -137,3 +138,15 @@ def test_compare_says_what_the_table_says():
         assert compared["model"][measure] == found["ranking", "", measure, 0].value
         assert compared["item_ctr"][measure] == found["ranking:item_ctr", "", measure, 0].value
     assert compared["item_ctr"]["column"] == RATE and compared["model"]["gauc_users"] == 40
+
+
+def test_order_is_judged_by_the_scores_and_rates_by_the_chances():
+    rows = sample_table(SOLUTION)
+    chances, model = scores_of(rows), Model(b"", {"spans": SPANS})
+    turned = {f[:4]: f for f in ranking_figures(rows, -10 * chances, chances, model, SOLUTION)}
+    found = found_of(rows)
+    for measure in ("log_loss", "ne", "calibration"):
+        assert turned["ranking", "", measure, 0] == found["ranking", "", measure, 0]
+    assert turned["ranking", "", "auc", 0].value == pytest.approx(1 - found["ranking", "", "auc", 0].value)
+    ordered = {f.measure for f in ranking_figures(rows, chances, None, model, SOLUTION) if f.subject == "ranking"}
+    assert "auc" in ordered and not ordered & {"log_loss", "ne", "calibration", "predicted"}
