@@ -195,18 +195,19 @@ def heads_of(solution: Solution, ds: str, catalog: int | None) -> list[Head]:
     try:
         items = catalog or ranked.count()
         first = {percent: math.ceil(items * percent / 100) for percent in HEADS}
-        sums = {
-            f"{kind}_{percent}": F.sum(F.when(F.col("rank") <= n, F.col(kind)))
-            for percent, n in {**first, 100: items + 2**30}.items()
-            for kind in ("acted", "listed")
-        }
-        held = ranked.agg(*[total.alias(name) for name, total in sums.items()]).first()
+        held = ranked.agg(
+            *[F.sum(kind).alias(kind) for kind in ("acted", "listed")],
+            *[
+                F.sum(F.when(F.col("rank") <= n, F.col(kind))).alias(f"{kind}_{percent}")
+                for percent, n in first.items()
+                for kind in ("acted", "listed")
+            ],
+        ).first()
     finally:
         ranked.unpersist()
-    acted, listed = held.acted_100, held.listed_100
-    if not acted or not listed:
+    if not held.acted or not held.listed:
         return []
-    return [Head(p, n, held[f"listed_{p}"] / listed, held[f"acted_{p}"] / acted) for p, n in first.items()]
+    return [Head(p, n, held[f"listed_{p}"] / held.listed, held[f"acted_{p}"] / held.acted) for p, n in first.items()]
 
 
 def _table_rows(solution: Solution, ds: str) -> list[tuple[str, str, int, str]]:

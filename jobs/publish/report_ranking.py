@@ -108,7 +108,8 @@ def drift_section(f: Figures) -> str:
     lead = (
         "How far this day's rows are from those that the model learned from. PSI compares two distributions: below "
         f"{ALIKE} they are alike, from {ALIKE} to {UNLIKE} something has shifted, above {UNLIKE} the model meets what "
-        "it hardly knows: look for a source that changed, or train again."
+        "it hardly knows: look for a source that changed, or train again. On a day with few users, what describes "
+        "users moves by chance."
     )
     scores = [] if score is None else [("predicted rates", score, f"{score:.3f}", True)]
     rows = scores + [(name, value, f"{value:.3f}", False) for name, value in moved[:FEATURES_DRAWN]]

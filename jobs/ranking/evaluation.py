@@ -29,7 +29,7 @@ from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
 from jobs.ranking.intervals import Z
 from jobs.ranking.models import Scorer, newest_model
-from jobs.ranking.ranking_quality import Figure, ranking_figures
+from jobs.ranking.ranking_quality import Figure, chance_of, ranking_figures
 from jobs.ranking.training_rows import read_samples
 from jobs.recall.inputs import Day, list_of, listing
 from jobs.recall.pairec import EVERYONE
@@ -114,7 +114,7 @@ def model_judged(ds: str, solution: Solution) -> list[Figure]:
         return []
     model = found[1]
     scores, predictions = Scorer(model, solution.ranking.threads).on_samples(samples)
-    return ranking_figures(samples, scores, predictions, model, solution)
+    return ranking_figures(samples, scores, chance_of(predictions, solution), model, solution)
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:

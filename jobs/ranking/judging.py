@@ -14,7 +14,7 @@ from jobs.ranking.gate import Against, gate
 from jobs.ranking.matrices import Part
 from jobs.ranking.measures import auc
 from jobs.ranking.models import HELD_BACK, TRAINED, Model, Scorer, model_features
-from jobs.ranking.ranking_quality import baseline_column, compare
+from jobs.ranking.ranking_quality import baseline_column, chance_of, compared
 from jobs.ranking.targets import target_label, targets_of
 from jobs.ranking.training_rows import Samples, Split
 
@@ -37,7 +37,7 @@ def judged(
     of_parts = {name: _counts(part.labels[label]) | {"days": part.days} for name, part in parts.items()}
     about["spans"] = of_parts | {"test": _counts(rows.column(label).to_numpy()) | {"days": split.test}}
     prior = about["spans"]["train"]["base_rate"]
-    about["metrics"] = compare(rows, *made[0], prior, solution)
+    about["metrics"] = _compared(rows, *made[0], prior, solution)
     about["reference"] = reference(_newest(samples, split.train), made[0][0], model_features(model))
     about["targets"] = [t | {"metrics": _target_metrics(t, rows, made[0][1][t["label"]])} for t in model.targets]
     against = None
@@ -66,6 +66,10 @@ def _test_rows(models: list[Model], samples: Samples, days: list[str], solution:
     return pa.concat_tables(tables), joined
 
 
+def _compared(rows: pa.Table, scores: np.ndarray, predictions: dict, prior: float, solution: Solution) -> dict:
+    return compared(rows, scores, chance_of(predictions, solution), prior, solution)
+
+
 def _newest(samples: Samples, days: list[str]) -> pa.Table:
     """Training rows of the last days, as many as say how values are distributed."""
     found: list[pa.Table] = []
@@ -88,7 +92,7 @@ def _against(
     is_later = pc.greater(rows.column("ds"), ds).to_numpy()
     kept = rows.filter(pa.array(is_later))
     new, old = (
-        compare(kept, scores[is_later], {k: p[is_later] for k, p in predictions.items()}, prior, solution)["model"]
+        _compared(kept, scores[is_later], {k: p[is_later] for k, p in predictions.items()}, prior, solution)["model"]
         for scores, predictions in made
     )
     return Against(ds, later, new, old)

@@ -41,28 +41,24 @@ class Figure(NamedTuple):
 
 
 def ranking_figures(
-    samples: pa.Table, scores: np.ndarray, predictions: dict[str, np.ndarray], model: Model, solution: Solution
+    samples: pa.Table, scores: np.ndarray, chances: np.ndarray | None, model: Model, solution: Solution
 ) -> list[Figure]:
-    """Everything about a model on a day's samples: their order by its scores, and its prediction of the first label.
+    """Everything about a model's scores of a day's samples.
 
-    samples: KEYS, labels and model columns, in any order; scores and predictions: as `Scorer.on_samples` gives them.
+    samples: KEYS, label and model columns, in any order. scores: what lists are ordered by; chances: the predicted
+    probability of the label, which may be the scores themselves, or None where the model predicts none.
     """
     figures = []
     shown = _ordered(samples, solution)
     prior = model.metadata["spans"]["train"]["base_rate"]
-    subjects = {MODEL: (scores, chance_of(predictions, solution))}
-    subjects |= {
-        name: (v, v if is_rate else None) for name, (v, is_rate) in baselines(samples, prior, solution).items()
-    }
-    for subject, (values, chance) in subjects.items():
-        rows = intervals.judged(shown, values)
-        chances = rows if chance is values else intervals.judged(shown, chance) if chance is not None else None
-        figures += [Figure(subject, "", *_flat(found)) for found in _overall(rows, chances)]
+    for subject, judged in {MODEL: (scores, chances), **baselines(samples, prior, solution)}.items():
+        rows, rated = _judged(shown, *judged)
+        figures += [Figure(subject, "", *_flat(found)) for found in _overall(rows, rated)]
         if subject == MODEL:
-            figures += [Figure(subject, "", *_flat(found)) for found in _of_model(rows, chances)]
+            figures += [Figure(subject, "", *_flat(found)) for found in _of_model(rows, rated)]
             for name, mask in slices(samples, solution).items():
-                part = None if chances is None else chances.where(mask[chances.row])
-                figures += [Figure(subject, name, *_flat(f)) for f in _of_slice(rows.where(mask[rows.row]), part)]
+                part = [of and of.where(mask[of.row]) for of in (rows, rated)]
+                figures += [Figure(subject, name, *_flat(found)) for found in _of_slice(*part)]
     return figures + drift_figures(samples, scores, model)
 
 
@@ -72,24 +68,24 @@ def chance_of(predictions: dict[str, np.ndarray], solution: Solution) -> np.ndar
     return predictions[label] if label.startswith("is_") else None
 
 
-def drift_figures(samples: pa.Table, model_scores: np.ndarray, model: Model) -> list[Figure]:
+def drift_figures(samples: pa.Table, scores: np.ndarray, model: Model) -> list[Figure]:
     """PSI of the scores and of the features that moved most, by what the model keeps of its training rows."""
     kept, n = model.metadata.get("reference"), samples.num_rows
     if kept is None:
         log.info("the model keeps no reference of its training rows: drift is not measured")
         return []
     moved = drift.feature_psi(kept, samples)
-    scores = Figure(MODEL, "", "psi_score", 0, drift.score_psi(kept, model_scores), None, None, n)
-    return [scores, *(Figure("drift", name, "psi", 0, value, None, None, n) for name, value in moved)]
+    of_scores = Figure(MODEL, "", "psi_score", 0, drift.score_psi(kept, scores), None, None, n)
+    return [of_scores, *(Figure("drift", name, "psi", 0, value, None, None, n) for name, value in moved)]
 
 
-def baselines(rows: pa.Table, prior: float, solution: Solution) -> dict[str, tuple[np.ndarray, bool]]:
-    """Subject -> (scores, are they probabilities?); prior stands in where the item has no rate yet."""
-    name, is_probability = baseline_column(solution)
-    found = {ITEM_CTR: (_known(rows, name, prior if is_probability else 0.0), is_probability)}
-    counted = count_column(solution)
-    if counted in rows.column_names:
-        found[POPULARITY] = (_known(rows, counted, 0.0), False)
+def baselines(rows: pa.Table, prior: float, solution: Solution) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Subject -> (scores, chances if they are such); prior stands in where the item has no rate yet."""
+    name, is_rate = baseline_column(solution)
+    values = _known(rows, name, prior if is_rate else 0.0)
+    found: dict = {ITEM_CTR: (values, values if is_rate else None)}
+    if (counted := count_column(solution)) in rows.column_names:
+        found[POPULARITY] = (_known(rows, counted, 0.0), None)
     return found
 
 
@@ -103,31 +99,35 @@ def count_column(solution: Solution) -> str:
     return f"item__{solution.target}_cnt_{max(solution.features.windows)}d"
 
 
-def compare(
-    rows: pa.Table, scores: np.ndarray, predictions: dict[str, np.ndarray], prior: float, solution: Solution
-) -> dict:
-    """{'model': measures, 'item_ctr': measures} by the first label; prior stands in where the item has no rate yet."""
+def compared(
+    rows: pa.Table, scores: np.ndarray, chances: np.ndarray | None, prior: float, solution: Solution
+) -> dict[str, dict]:
+    """{'model': measures, 'item_ctr': measures} of the same rows; prior stands in where the item has no rate yet."""
     shown = _ordered(rows, solution)
-    baseline, is_probability = baselines(rows, prior, solution)[ITEM_CTR]
-    of_item, chance = intervals.judged(shown, baseline), chance_of(predictions, solution)
+    of_item = ranking_measures(*_judged(shown, *baselines(rows, prior, solution)[ITEM_CTR]))
     return {
-        "model": ranking_measures(
-            intervals.judged(shown, scores), None if chance is None else intervals.judged(shown, chance)
-        ),
-        "item_ctr": ranking_measures(of_item, of_item if is_probability else None)
-        | {"column": baseline_column(solution)[0]},
+        "model": ranking_measures(*_judged(shown, scores, chances)),
+        "item_ctr": of_item | {"column": baseline_column(solution)[0]},
     }
 
 
-def ranking_measures(rows: Judged, chances: Judged | None) -> dict:
-    """AUC and GAUC by score and, where there is a probability, its log-loss and NE; None where undefined."""
+def ranking_measures(rows: Judged, rated: Judged | None) -> dict:
+    """AUC, GAUC and, where there is a probability, log-loss and NE; None where undefined."""
     gauc, skipped = intervals.gauc(rows)
     result = {"auc": intervals.auc(rows).value, "gauc": gauc.value}
-    if chances is not None:
-        result |= {"log_loss": intervals.log_loss(chances).value, "ne": intervals.ne(chances).value}
+    if rated is not None:
+        result |= {"log_loss": intervals.log_loss(rated).value, "ne": intervals.ne(rated).value}
     result["null_auc_se"] = _null_auc_se(rows).value
     positives = int(np.count_nonzero(rows.positive))
     return result | {"rows": rows.n, "positives": positives, "gauc_users": gauc.n, "gauc_users_skipped": skipped}
+
+
+def _judged(shown: Samples, scores: np.ndarray, chances: np.ndarray | None) -> tuple[Judged, Judged | None]:
+    """The rows by score, and by predicted probability."""
+    rows = intervals.judged(shown, scores)
+    if chances is None:
+        return rows, None
+    return rows, rows if chances is scores else intervals.judged(shown, chances)
 
 
 def _ordered(rows: pa.Table, solution: Solution) -> Samples:
@@ -135,32 +135,32 @@ def _ordered(rows: pa.Table, solution: Solution) -> Samples:
     return intervals.ordered(_codes(rows, "user_id"), _codes(rows, "request_id"), positive)
 
 
-def _overall(rows: Judged, chances: Judged | None) -> Measured:
+def _overall(rows: Judged, rated: Judged | None) -> Measured:
     gauc, skipped = intervals.gauc(rows)
     yield "auc", 0, intervals.auc(rows)
     yield "gauc", 0, gauc
     yield "gauc_users_skipped", 0, plain(float(skipped), gauc.n + skipped)
     yield from intervals.by_request(rows)
-    if chances is not None:
-        yield "log_loss", 0, intervals.log_loss(chances)
-        yield "ne", 0, intervals.ne(chances)
-        yield "calibration", 0, intervals.calibration(chances)
+    if rated is not None:
+        yield "log_loss", 0, intervals.log_loss(rated)
+        yield "ne", 0, intervals.ne(rated)
+        yield "calibration", 0, intervals.calibration(rated)
 
 
-def _of_model(rows: Judged, chances: Judged | None) -> Measured:
+def _of_model(rows: Judged, rated: Judged | None) -> Measured:
     yield "null_auc_se", 0, _null_auc_se(rows)
     yield "base_rate", 0, intervals.base_rate(rows)
-    if chances is not None:
-        yield from intervals.deciles(chances)
+    if rated is not None:
+        yield from intervals.deciles(rated)
 
 
-def _of_slice(rows: Judged, chances: Judged | None) -> Measured:
+def _of_slice(rows: Judged, rated: Judged | None) -> Measured:
     yield "auc", 0, intervals.auc(rows)
     yield "gauc", 0, intervals.gauc(rows)[0]
     yield "base_rate", 0, intervals.base_rate(rows)
-    if chances is not None:
-        yield "log_loss", 0, intervals.log_loss(chances)
-        yield "calibration", 0, intervals.calibration(chances)
+    if rated is not None:
+        yield "log_loss", 0, intervals.log_loss(rated)
+        yield "calibration", 0, intervals.calibration(rated)
 
 
 def _null_auc_se(rows: Judged) -> Estimate:

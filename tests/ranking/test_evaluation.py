@@ -80,7 +80,7 @@ def test_the_table_gives_back_what_was_measured_slice_by_slice(spark, warehouse,
     scores = rows.column("item__ctr_15d").to_numpy() / 2
     kept = drift.reference(rows, scores, {"item__ctr_15d": None})
     model = Model(b"", {"spans": {"train": {"base_rate": 0.25}}, "reference": kept})
-    measured = ranking_figures(rows, scores, model, solution)
+    measured = ranking_figures(rows, scores, scores, model, solution)
     monkeypatch.setattr(evaluation, "model_judged", lambda ds, solution: measured)
     partitions.write_record(solution.table("rank_samples"), "20261101", {"rows": 400})
     evaluation.main(["20261101"], solution, Node("evaluation", "evaluation", "ranking", ("rank_samples",)))

@@ -12,7 +12,7 @@ import pytest
 
 from jobs.ranking import drift
 from jobs.ranking.models import Model
-from jobs.ranking.ranking_quality import compare, ranking_figures
+from jobs.ranking.ranking_quality import compared, ranking_figures
 from jobs.ranking.slices import slices
 from tests.features.builders import demo_solution
 from tests.ranking.builders import sample_table
@@ -34,9 +34,8 @@ def scores_of(rows: pa.Table) -> np.ndarray:
 
 
 def found_of(rows: pa.Table, **metadata) -> dict:
-    figures = ranking_figures(
-        rows, scores_of(rows), {"is_click": scores_of(rows)}, Model({}, {"spans": SPANS, **metadata}), SOLUTION
-    )
+    scores = scores_of(rows)
+    figures = ranking_figures(rows, scores, scores, Model({}, {"spans": SPANS, **metadata}), SOLUTION)
     keys = [(f.subject, f.slice, f.measure, f.k) for f in figures]
     assert len(set(keys)) == len(keys)
     return {key: f for key, f in zip(keys, figures, strict=True)}
@@ -134,8 +133,20 @@ def test_a_model_without_a_reference_is_said_to_have_none(caplog):
 
 def test_compare_says_what_the_table_says():
     rows = sample_table(SOLUTION)
-    compared, found = compare(rows, scores_of(rows), {"is_click": scores_of(rows)}, 0.25, SOLUTION), found_of(rows)
+    said, found = compared(rows, scores_of(rows), scores_of(rows), 0.25, SOLUTION), found_of(rows)
     for measure in ("auc", "gauc", "log_loss", "ne"):
-        assert compared["model"][measure] == found["ranking", "", measure, 0].value
-        assert compared["item_ctr"][measure] == found["ranking:item_ctr", "", measure, 0].value
-    assert compared["item_ctr"]["column"] == RATE and compared["model"]["gauc_users"] == 40
+        assert said["model"][measure] == found["ranking", "", measure, 0].value
+        assert said["item_ctr"][measure] == found["ranking:item_ctr", "", measure, 0].value
+    assert said["item_ctr"]["column"] == RATE and said["model"]["gauc_users"] == 40
+
+
+def test_order_is_judged_by_the_scores_and_rates_by_the_chances():
+    rows = sample_table(SOLUTION)
+    chances, model = scores_of(rows), Model({}, {"spans": SPANS})
+    turned = {f[:4]: f for f in ranking_figures(rows, -10 * chances, chances, model, SOLUTION)}
+    found = found_of(rows)
+    for measure in ("log_loss", "ne", "calibration"):
+        assert turned["ranking", "", measure, 0] == found["ranking", "", measure, 0]
+    assert turned["ranking", "", "auc", 0].value == pytest.approx(1 - found["ranking", "", "auc", 0].value)
+    ordered = {f.measure for f in ranking_figures(rows, chances, None, model, SOLUTION) if f.subject == "ranking"}
+    assert "auc" in ordered and not ordered & {"log_loss", "ne", "calibration", "predicted"}
