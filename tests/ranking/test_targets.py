@@ -175,6 +175,15 @@ def test_a_search_records_its_trials_and_takes_the_best_on_validation():
     assert again.boosters == first.boosters and again.metadata == first.metadata
 
 
+def test_a_search_for_what_is_ranked_leaves_the_other_labels_be(several):
+    _, samples, _ = several
+    fewer = SMALL | SEVERAL | {"rounds": 2}
+    searched, plain = (
+        rank_model(samples, demo_solution(ranking=fewer | {"search": {"trials": trials}})) for trials in (1, 0)
+    )
+    assert searched.boosters == plain.boosters and searched.metadata["search"]["metric"] == "ndcg"
+
+
 def test_platts_fit_and_the_chance_among_all_items_on_offer():
     rng = np.random.default_rng(1)
     scores = rng.normal(size=20_000)
