@@ -9,13 +9,23 @@ import pytest
 os.environ.setdefault("RECFLOW_SPARK_MASTER", "local[2]")
 os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "2g")
 
+# A test has a hundred rows and a new plan for each few of them: to generate, compile and re-plan code for it takes more
+# than to interpret it. The drivers of Airflow's tasks (e2e, faults) keep Spark's own defaults, as in production.
+TINY_DATA = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+
 
 @pytest.fixture(scope="session")
 def spark():
     from jobs.lib.session import spark as session
 
     running = session()
-    running.conf.set("spark.sql.shuffle.partitions", "2")
+    for key, value in TINY_DATA.items():
+        running.conf.set(key, value)
     yield running
     running.stop()
 
