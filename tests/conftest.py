@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,18 @@ TINY_DATA = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
+
+# The main module of an xdist worker has no file: pyspark.sql.connect then believes that its doctests run, and exits.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = __file__
+
+LONGEST = ("e2e/test_flow.py", "flow/test_real_flow.py", "publish/test_publish.py", "features/test_range_pass.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest first: the workers of `make test` share out files, and none should begin one last."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session")
