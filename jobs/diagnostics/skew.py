@@ -20,7 +20,7 @@ from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days
 from jobs.ranking.drift import bins_of, counts, psi
-from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.feature_list import category_columns, context_categories, context_numbers, number_columns
 from jobs.ranking.model_input import KEYS, model_select, with_features
 from jobs.ranking.models import Model, newest_model
 from jobs.ranking.rank_samples import read_sources
@@ -57,7 +57,7 @@ def skew_figures(
 
 
 def compared_columns(solution: Solution) -> list[str]:
-    context = {"hour", "weekday", *context_categories(solution)}
+    context = {*context_numbers(solution), *context_categories(solution)}
     return [name for name in (*number_columns(solution), *category_columns(solution)) if name not in context]
 
 

@@ -26,6 +26,7 @@ from jobs.lib.spark import F, Window
 from jobs.lib.tables import read_days, write_days
 from jobs.ranking import fill_ups, filters
 from jobs.ranking.candidates import on_offer
+from jobs.ranking.feature_list import context_numbers
 from jobs.ranking.known import Sources
 from jobs.ranking.models import Model, newest_model
 from jobs.ranking.pair_scores import best_lists
@@ -63,7 +64,7 @@ def by_model(pairs: DataFrame, sources: Sources, model: Model, ds: str, solution
 def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Solution) -> DataFrame:
     """Pairs as `with_features` takes them, for a list made at ds and shown the day after."""
     columns = [
-        F.lit(value).cast("int" if name in ("hour", "weekday") else "string").alias(name)
+        F.lit(value).cast("double" if name in context_numbers(solution) else "string").alias(name)
         for name, value in serving_context(model, ds, solution).items()
     ]
     return pairs.select(*pairs.columns, F.lit(ds).alias("feature_ds"), *columns)
