@@ -38,7 +38,7 @@ def test_lists_of_users_and_bad_lines_between_them(opened, tmp_path):
         "error": None,
     }
     assert [line["error"] for line in lines[1:6]] == [
-        "no JSON: Expecting value: line 1 column 12 (char 11)",
+        "no JSON: Expecting value: line 1 column 11 (char 10)",
         "an object is expected",
         "userId: text is expected",
         "users-to-items takes the fields userId, not userId, size",
