@@ -86,11 +86,8 @@ class Bundle:
             wanted = {part_of(key, len(parts)) for key in keys}
             parts = [key for number, key in enumerate(parts) if number in wanted] or parts[:1]
             conditions.append((there[0], "in", list(keys)))
-        read = [
-            pq.read_table(self._copy(key), columns=columns, filters=conditions or None, partitioning=None)
-            for key in parts
-        ]
-        return pa.concat_tables(read).combine_chunks()
+        chosen = {"columns": columns, "filters": conditions or None, "partitioning": None}
+        return pa.concat_tables([pq.read_table(self._copy(key), **chosen) for key in parts]).combine_chunks()
 
     def _parts(self, folder: str) -> list[str]:
         return sorted(key for key in self._entries if re.fullmatch(re.escape(folder) + r"/part-\d+\.parquet", key))
