@@ -17,7 +17,7 @@ demo: setup ## 30 days of planted data, the last day through Airflow, published;
 	@$(BIN)/recflow demo $(ARGS)
 
 test: setup ## unit tests, and a small flow through the real scheduler
-	@$(BIN)/python -m pytest -m "not faults" $(ARGS)
+	@$(BIN)/python -m pytest -m "not faults" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-faults: setup ## kill, corrupt and fill up on purpose: some twenty minutes
 	@$(BIN)/python -m pytest tests/faults $(ARGS)

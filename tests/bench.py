@@ -6,7 +6,7 @@ What the checks of a node cost (daily partials of one day, one row per user, ite
 
 Item-to-item recall, beside implicit: tests/bench_recall.py. Windowed features of a range of days, beside DuckDB, Polars
 and day by day: tests/bench_features.py. Import of a CSV log, beside DuckDB: tests/bench_import.py. A day through
-Airflow: tests/bench_day.py.
+Airflow: tests/bench_day.py. Training of 20 M samples within 8 GiB: tests/bench_train.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from unittest import mock
 
-from tests import bench_day
+from tests import bench_day, bench_train
 
 RUNS = 3
 
@@ -33,11 +33,15 @@ def main() -> None:
     parser.add_argument("--peers-python", default=sys.executable, help="a Python that has implicit and polars")
     parser.add_argument("--checked-rows", type=int, default=20_000_000, help="rows of the node (default 20,000,000)")
     parser.add_argument("--imported-rows", type=int, default=20_000_000, help="rows of the CSV (default 20,000,000)")
-    parser.add_argument("--only", choices=["day", "features", "similarity", "checks", "import"], help="only this part")
+    parser.add_argument(
+        "--only", choices=["day", "training", "features", "similarity", "checks", "import"], help="only this part"
+    )
     arguments = parser.parse_args()
     if arguments.only in (None, "day"):  # first: it has a Spark of its own, with the settings of a user
         bench_day.measure()
-    if arguments.only == "day":
+    if arguments.only in (None, "training"):  # also without Spark beside it
+        bench_train.compare()
+    if arguments.only in ("day", "training"):
         return
     os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "4g")
     os.environ.setdefault("RECFLOW_DRIVER_JAVA_OPTIONS", "")  # large data, measured after a warm-up

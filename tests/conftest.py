@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("RECFLOW_SPARK_MASTER", "local[2]")
 os.environ.setdefault("RECFLOW_DRIVER_MEMORY", "2g")
+
+# A test has a hundred rows and a new plan for each few of them: to generate, compile and re-plan code for it takes more
+# than to interpret it. The drivers of Airflow's tasks (e2e, faults) keep Spark's own defaults, as in production.
+TINY_DATA = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+
+# The main module of an xdist worker has no file: pyspark.sql.connect then believes that its doctests run, and exits.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = __file__
+
+LONGEST = ("e2e/test_flow.py", "flow/test_real_flow.py", "publish/test_publish.py", "features/test_range_pass.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest first: the workers of `make test` share out files, and none should begin one last."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +38,8 @@ def spark():
     from jobs.lib.session import spark as session
 
     running = session()
-    running.conf.set("spark.sql.shuffle.partitions", "2")
+    for key, value in TINY_DATA.items():
+        running.conf.set(key, value)
     yield running
     running.stop()
 

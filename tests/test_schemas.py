@@ -27,7 +27,10 @@ GOOD = {
     "actions_daily": {"user_id": "1", "item_id": "1", "event": "click", "cnt": 1, "value_micros": 0, "last_time": 1},
     "candidates": LISTED | {"user_id": "a", "sources": SOURCES},
     "diagnostics": {"area": "head", "subject": "user", "measure": "missing_share", "value": 0.5, "n": 1},
-    "evaluation": {"subject": "ranking", "measure": "auc", "k": 0, "value": None, "n": 0},
+    "evaluation": {
+        "subject": "ranking", "slice": "", "measure": "auc", "k": 0, "value": 0.5, "low": 0.25, "high": 0.5, "n": 9
+    },
+    "filtered": {"user_id": "a", "item_id": "b", "filter": "banned"},
     "fusion_weights": {"recall": "hot", "weight": 0.5, "origin": "learned", "users": 100},
     "imported_behavior": EVENT,
     "imported_item": {"item_id": "1"},
@@ -57,7 +60,8 @@ GOOD = {
     "recall_i2i": LISTED | {"trigger_item_id": "a"},
     "recall_u2i": LISTED | {"user_id": "a"},
     "recall_vectors": {"side": "user", "id": "1", "vector": [0.5, -1.0]},
-    "recommendations": LISTED | {"user_id": "a", "sources": SOURCES, "scored_by": "recall"},
+    "recommendations": LISTED
+    | {"user_id": "a", "sources": SOURCES, "scored_by": "recall", "model_rank": 1, "moves": ["pinned"]},
     "suspicious_users": {"user_id": "1", "reason": "burst", "figure": 12.0},
     "user_features": {"user_id": "1", "user__history_days": 1.0},
 }  # fmt: skip
@@ -70,6 +74,7 @@ BAD = {
     "candidates": RANKS
     | {"score_is_positive_and_finite": [{"score": 0.0}, {"score": NAN}], "says_where_from": [{"sources": []}]},
     "diagnostics": {"known_area": [{"area": "tail"}], "shares_are_shares": [{"value": 1.5}]},
+    "evaluation": {"interval_holds_the_value": [{"low": 0.75}, {"high": 0.25}]},
     "fusion_weights": {"weight_is_a_share": [{"weight": -0.5}], "origin_is_known": [{"origin": "guessed"}]},
     "input_behavior": {
         "events_are_of_the_day": [{"is_of_the_day": False}],

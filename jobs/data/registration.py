@@ -98,8 +98,10 @@ def solution_fields(raw: dict, file: Path, defaults: dict) -> dict[str, Any]:
     features = general.get("features", {})
     for key in ("events", "value_events"):
         features.pop(key, None)
-    features.get("preference", {}).pop("event", None)
-    general.get("ranking", {}).pop("target", None)
+    for key in ("event", "attributes"):  # its own table has others
+        features.get("preference", {}).pop(key, None)
+    for key in ("targets", "score", "features", "weights", "monotone"):
+        general.get("ranking", {}).pop(key, None)
     general["recalls"] = [
         _without_fields(line) for line in general.get("recalls", []) if _is_possible(line, registration)
     ]

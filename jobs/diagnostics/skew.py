@@ -1,8 +1,6 @@
 """Skew: how the rows that the model scores at ds differ from the rows that it learned from, feature by feature.
 
-Population stability index over ten bins of equal training frequency (a category: its twenty most frequent values), with
-a bin of its own for missing values: PSI = sum of (s - t) * ln(s / t), s and t being the bin's shares in scoring and
-training, at least 1e-4 each. Usual reading: below 0.1 alike, above 0.25 unlike.
+By the population stability index over the bins of jobs/ranking/drift.py.
 
 Candidates are wider than what is shown: some `psi` is the recalls' doing and no fault. So what was shown on ds is
 compared too: a `psi_shown` says that the data themselves have moved, or broke.
@@ -13,7 +11,6 @@ no request yet, so it is fixed and differs by design.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from jobs.diagnostics.figure import Figure
@@ -22,7 +19,8 @@ from jobs.lib.columns import seeded_hash
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days
-from jobs.ranking.feature_list import category_columns, context_categories, number_columns
+from jobs.ranking.drift import bins_of, counts, psi
+from jobs.ranking.feature_list import category_columns, context_categories, context_numbers, number_columns
 from jobs.ranking.model_input import KEYS, model_select, with_features
 from jobs.ranking.models import Model, newest_model
 from jobs.ranking.rank_samples import read_sources
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from pyspark.sql import DataFrame
-
-BINS, TOP_VALUES, LEAST_SHARE = 10, 20, 1e-4
 
 
 def skew_figures(
@@ -61,42 +57,14 @@ def skew_figures(
 
 
 def compared_columns(solution: Solution) -> list[str]:
-    context = {"hour", "weekday", *context_categories(solution)}
+    context = {*context_numbers(solution), *context_categories(solution)}
     return [name for name in (*number_columns(solution), *category_columns(solution)) if name not in context]
-
-
-def psi(training: np.ndarray, scoring: np.ndarray) -> float:
-    """Of two arrays of counts over the same bins."""
-    shares = [[max(float(count) / float(side.sum()), LEAST_SHARE) for count in side] for side in (training, scoring)]
-    return math.fsum((s - t) * math.log(s / t) for t, s in zip(*shares, strict=True))
 
 
 def binned(training: pa.Array, scoring: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Counts of both over the bins that the training values give; the last bin holds the missing ones."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_string(training.type):
-        counted = sorted((-row["counts"], row["values"]) for row in training.drop_null().value_counts().to_pylist())
-        top = pa.array([value for _, value in counted[:TOP_VALUES]], pa.string())
-        bins = len(top) + 1  # the others are one bin
-
-        def codes(column: pa.Array) -> np.ndarray:
-            found = pc.fill_null(pc.index_in(column.drop_null(), value_set=top), len(top))
-            return found.to_numpy(zero_copy_only=False)
-    else:
-        known = training.drop_null().to_numpy(zero_copy_only=False)
-        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
-        bins = len(edges) + 1
-
-        def codes(column: pa.Array) -> np.ndarray:
-            return np.searchsorted(edges, column.drop_null().to_numpy(zero_copy_only=False), side="left")
-
-    def counts(column: pa.Array) -> np.ndarray:
-        return np.append(np.bincount(codes(column), minlength=bins), column.null_count)
-
-    return counts(training), counts(scoring)
+    bins = bins_of(training)
+    return counts(training, bins), counts(scoring, bins)
 
 
 def skew_of_day(solution: Solution, ds: str) -> list[Figure]:

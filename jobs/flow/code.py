@@ -13,7 +13,14 @@ from functools import cache
 
 from jobs.lib.settings import PROJECT_ROOT
 
-VALUES = {"jobs.lib.columns", "jobs.lib.roles", "jobs.lib.sources", "jobs.lib.times"}
+VALUES = {
+    "jobs.lib.columns",
+    "jobs.lib.expression",
+    "jobs.lib.list_params",
+    "jobs.lib.roles",
+    "jobs.lib.sources",
+    "jobs.lib.times",
+}
 
 
 @cache

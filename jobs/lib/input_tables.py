@@ -50,6 +50,7 @@ class Roles(Strict):
     event_time: str | None = None
     value: str | None = None
     scene: str | None = None
+    position: str | None = None  # of the item in what was shown, from 1
     author: str | None = None
     title: str | None = None
     registration_time: str | None = None

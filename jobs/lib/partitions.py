@@ -125,18 +125,20 @@ def _store():
     return open_store(settings().warehouse_root)
 
 
-def read_arrow(table: str, ds: str, columns: list[str]):
-    """One partition as an Arrow table, read without Spark: for tables whose size is bounded, such as figures.
+def read_arrow(table: str, ds: str | list[str], columns: list[str] | None = None):
+    """Partitions as an Arrow table, read without Spark: for tables whose size is bounded, such as figures.
 
     Raises DataError naming table, ds and file when a file is not what it was.
     """
     import pyarrow as pa
     import pyarrow.dataset as dataset
 
+    days = [ds] if isinstance(ds, str) else ds
     try:
-        return delta_table(table).to_pyarrow_dataset().to_table(columns=columns, filter=dataset.field("ds") == ds)
+        return delta_table(table).to_pyarrow_dataset().to_table(columns=columns, filter=dataset.field("ds").isin(days))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{table} ds={ds} cannot be read: {str(error).splitlines()[0]}") from error
+        shown = ", ".join(days)
+        raise DataError(f"{table} ds={shown} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _delta_days(table: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from jobs.lib.input_tables import TableConfig
+from jobs.lib.list_params import look_back_days
 from jobs.lib.yaml_model import Strict
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def needed_days(solution: Solution, name: str) -> int:
 
     if name not in WINDOWED and name not in {config.table for config in _inputs(solution)}:
         return BY_DAY
-    return max(history_days(solution) + 1, reach_days(solution))
+    return max(history_days(solution) + 1, look_back_days(solution) + 1, reach_days(solution))
 
 
 def check(solution: Solution) -> None:

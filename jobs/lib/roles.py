@@ -20,8 +20,8 @@ SEVERAL = (TAGS, TITLE_WORDS)  # attributes of which an item has several values
 def raw_events(behavior: DataFrame, solution: Solution) -> DataFrame:
     """Every row of the behavior table, by role.
 
-    Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, and the
-    context columns of role categorical. Roles the table lacks are NULL.
+    Columns: ds, request_id, user_id, item_id, event, event_time (BIGINT, unix s), value (DOUBLE), scene, position
+    (DOUBLE, where the table has one), and the context columns of role categorical. Other roles it lacks are NULL.
     """
     roles = solution.tables.behavior.roles
     return behavior.select(
@@ -33,6 +33,7 @@ def raw_events(behavior: DataFrame, solution: Solution) -> DataFrame:
         _time(behavior, roles.event_time, solution.tables.behavior).alias("event_time"),
         _double(roles.value).alias("value"),
         _string(roles.scene).alias("scene"),
+        *([_double(roles.position).alias("position")] if roles.position else []),
         *[_string(name).alias(name) for name in roles.categorical],
     )
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from jobs.lib import retention
+from jobs.lib import list_params, retention
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError
@@ -47,7 +47,7 @@ class Node:
 
 CREATE_DATA = Node("create_data", "create_data", "data", history=True)
 CLEAN_UP = Node("clean_up", "clean_up", "data")
-RESERVED = ("catalog", "fused", "list", "popularity", "random")  # what lists are called beside recalls
+RESERVED = ("catalog", "fused", "list", "pinned", "popularity", "random")  # what lists are called beside recalls
 BESIDE = {node.name: node for node in (CREATE_DATA, CLEAN_UP)}  # jobs with DAGs of their own
 
 
@@ -122,6 +122,8 @@ class Solution(Strict):
             _refuse_unknown("publish.fallback", [self.publish.fallback], fitting, "a recall line of one row")
         if problem := importlib.import_module("jobs.ranking.targets").problem_in(self):
             raise ValueError(f"ranking.{problem}")
+        if problem := list_params.problem(self):
+            raise ValueError(problem)
         retention.check(self)
         if problem := importlib.import_module("jobs.ranking.feature_list").problem_of(self):
             raise ValueError(problem)
@@ -158,6 +160,8 @@ class Solution(Strict):
         recalled = tuple(recall.name for recall in recalls)
         is_learned = self.fusion.method == "learned"
         weights = (Node("fusion_weights", "fusion_weights", "ranking", ("actions_daily",)),) if is_learned else ()
+        chosen = ("rank_model", "candidates")
+        filtered = (Node("filtered", "filtered", "ranking", chosen),) if self.publish.has_filters else ()
         return (
             Node("input_checks", "input_checks", "features", history=True),
             Node("actions_daily", "actions_daily", "features", ("input_checks",), history=True),
@@ -169,7 +173,13 @@ class Solution(Strict):
             Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             *weights,
             Node("candidates", "candidates", "ranking", (*recalled, *(node.name for node in weights))),
-            Node("recommendations", "recommendations", "ranking", ("rank_model", "candidates")),
+            *filtered,
+            Node(
+                "recommendations",
+                "recommendations",
+                "ranking",
+                ("rank_model", "candidates", *(node.name for node in filtered)),
+            ),
             Node("evaluation", "evaluation", "ranking", ("rank_samples",)),
             Node("diagnostics", "diagnostics", "diagnostics", ("suspicious_users", "rank_model", "candidates")),
             Node("publish", "publish", "publish", ("recommendations", "evaluation", "diagnostics")),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from jobs.lib.list_params import Filter, Rerank
 from jobs.lib.yaml_model import Strict
 
 if TYPE_CHECKING:
@@ -93,3 +94,9 @@ class Publish(Strict):
     exclude_seen: bool = True
     seen_days: int = Field(30, ge=1, le=400)
     fallback: Name | None = "hot_fallback"
+    filters: list[Filter] = []
+    rerank: Rerank = Rerank()
+
+    @property
+    def has_filters(self) -> bool:
+        return bool(self.filters or self.rerank.banned)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jobs.diagnostics.advice import advice
 from jobs.diagnostics.figure import Figure
 from jobs.diagnostics.figure import Figures as DataFigures
-from jobs.lib import partitions, roles, tables
+from jobs.lib import partitions, tables
 from jobs.lib.checks import CHANGES
-from jobs.lib.columns import seeded_hash
+from jobs.lib.columns import rank_within
 from jobs.lib.days import window
 from jobs.lib.session import at_once
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
-from jobs.publish.report import Figures, Measures, Recommended, Sample, Step
+from jobs.publish.report_figures import Figures, Head, Measured, Measures, Step
+from jobs.publish.report_history import HISTORY_DAYS
+from jobs.publish.sample_lists import samples_of
 from jobs.ranking.candidates import CATALOG
+from jobs.ranking.evaluation import POPULARITY_DAYS
 from jobs.ranking.models import model_from
 
-if TYPE_CHECKING:
-    from pyspark.sql import Column
-
-SAMPLE_USERS, SAMPLE_ITEMS, ACTED_ON_ITEMS, ACTED_ON_DAYS = 5, 10, 5, 15
+HEADS = (1, 10)  # percent of the items
 BY_RECALL = "recall"  # scored_by of lists that no model ordered
 
 
@@ -92,8 +92,28 @@ def model_of(solution: Solution, ds: str, totals: Totals) -> Model:
 
 def measures_of(solution: Solution, ds: str) -> Measures:
     """The evaluation of ds: yesterday's lists and model on today's events. A measure that is undefined is None."""
-    rows = small_table(solution, "evaluation", ds, ["subject", "measure", "k", "value", "n"])
-    return {(r["subject"], r["measure"], r["k"]): (_finite(r["value"]), r["n"]) for r in rows}
+    table = solution.table("evaluation")
+    if ds not in partitions.present_days(table):
+        raise partitions.missing(table, [ds], needed_by="publish")
+    return _evaluations(table, [ds])[ds]
+
+
+def history_of(solution: Solution, ds: str) -> dict[str, Measures]:
+    """Measures of all rows for the last days that were evaluated, oldest first."""
+    table = solution.table("evaluation")
+    days = sorted(set(window(ds, HISTORY_DAYS)) & set(partitions.present_days(table)))
+    return _evaluations(table, days, only_whole=True)
+
+
+def _evaluations(table: str, days: list[str], only_whole: bool = False) -> dict[str, Measures]:
+    """Rows of a day written before there were slices and intervals have none."""
+    found: dict[str, Measures] = {ds: {} for ds in days}
+    for row in partitions.read_arrow(table, days).to_pylist() if days else []:
+        if not (only_whole and row.get("slice")):
+            key = row["subject"], row.get("slice") or "", row["measure"], row["k"]
+            bounds = (_finite(row.get(name)) for name in ("value", "low", "high"))
+            found[row["ds"]][key] = Measured(*bounds, row["n"])
+    return found
 
 
 def data_of(solution: Solution, ds: str) -> DataFigures:
@@ -116,7 +136,10 @@ def figures_of(
     """Everything on the report page."""
     proposed = [(name, n) for name, n in totals.sources.items() if n]
     data = data_of(solution, ds)
-    catalog, funnel, samples = at_once(*[partial(of, solution, ds) for of in (_catalog, _funnel, _samples)])
+    catalog = _catalog(solution, ds)
+    funnel, samples, heads = at_once(
+        partial(_funnel, solution, ds), partial(samples_of, solution, ds), partial(heads_of, solution, ds, catalog)
+    )
     return Figures(
         scenario=solution.scenario,
         ds=ds,
@@ -127,9 +150,12 @@ def figures_of(
         notes=notes,
         funnel=funnel,
         measures=measures,
+        history=history_of(solution, ds),
         sources=sorted(proposed, key=lambda pair: (-pair[1], pair[0])),
         list_rows=totals.rows,
+        heads=heads,
         model=_model_card(model),
+        gate=model.metadata.get("gate") or {},
         importance=sorted(model.metadata.get("importance", {}).items(), key=lambda pair: (-pair[1], pair[0]))[:10],
         tables=_table_rows(solution, ds),
         samples=samples,
@@ -154,43 +180,34 @@ def _funnel(solution: Solution, ds: str) -> list[Step]:
     return [steps[event] for event in solution.events if event in steps]
 
 
-def _samples(solution: Solution, ds: str) -> list[Sample]:
-    """The first items of a few users' lists, and what these users acted on last."""
+def heads_of(solution: Solution, ds: str, catalog: int | None) -> list[Head]:
+    """What the busiest shares of the catalog (None: of the items that are listed or acted on) hold. One row an item."""
+    days = window(ds, POPULARITY_DAYS)
+    acts = tables.read_present(solution.table("actions_daily"), days).where(F.col("event") == solution.target)
     lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
-    chosen = lists.where("rank = 1").orderBy(seeded_hash(0, "user_id"), "user_id").limit(SAMPLE_USERS)
-    users = [row.user_id for row in chosen.select("user_id").collect()]
-    theirs = F.col("user_id").isin(users)
-    listed = lists.where(theirs & (F.col("rank") <= SAMPLE_ITEMS)).orderBy("rank").collect() if users else []
-    acted_on = _acted_on(solution, ds, theirs) if users else []
-    titles = _titles(solution, ds, {row.item_id for row in [*listed, *acted_on]})
-
-    def recommended(row) -> Recommended:
-        sources = [(source.recall, source["rank"]) for source in row.sources]
-        return Recommended(row["rank"], row.item_id, titles.get(row.item_id, ""), row.score, sources)
-
-    return [
-        Sample(
-            user,
-            [titles.get(row.item_id, row.item_id) for row in acted_on if row.user_id == user][:ACTED_ON_ITEMS],
-            [recommended(row) for row in listed if row.user_id == user],
-        )
-        for user in users
-    ]
-
-
-def _acted_on(solution: Solution, ds: str, theirs: Column) -> list:
-    """(user_id, item_id) of the target event, newest first."""
-    actions = tables.read_present(solution.table("actions_daily"), window(ds, ACTED_ON_DAYS))
-    acted = actions.where(theirs & (F.col("event") == solution.target)).groupBy("user_id", "item_id")
-    return acted.agg(F.max("last_time").alias("last_time")).orderBy(F.desc("last_time"), "item_id").collect()
-
-
-def _titles(solution: Solution, ds: str, items: set[str]) -> dict[str, str]:
-    if solution.tables.item is None or solution.tables.item.roles.title is None or not items:
-        return {}
-    snapshot = roles.items(tables.read_snapshot(solution.tables.item, ds), solution)
-    rows = snapshot.where(F.col("item_id").isin(sorted(items))).select("item_id", "title").collect()
-    return {row.item_id: row.title for row in rows if row.title}
+    both = (
+        acts.groupBy("item_id")
+        .agg(F.sum("cnt").alias("acted"))
+        .join(lists.groupBy("item_id").agg(F.count(F.lit(1)).alias("listed")), on="item_id", how="full")
+        .fillna(0, ["acted", "listed"])
+    )
+    ranked = rank_within(both.withColumn("everyone", F.lit(1)), ["everyone"], "acted", "item_id").persist()
+    try:
+        items = catalog or ranked.count()
+        first = {percent: math.ceil(items * percent / 100) for percent in HEADS}
+        held = ranked.agg(
+            *[F.sum(kind).alias(kind) for kind in ("acted", "listed")],
+            *[
+                F.sum(F.when(F.col("rank") <= n, F.col(kind))).alias(f"{kind}_{percent}")
+                for percent, n in first.items()
+                for kind in ("acted", "listed")
+            ],
+        ).first()
+    finally:
+        ranked.unpersist()
+    if not held.acted or not held.listed:
+        return []
+    return [Head(p, n, held[f"listed_{p}"] / held.listed, held[f"acted_{p}"] / held.acted) for p, n in first.items()]
 
 
 def _table_rows(solution: Solution, ds: str) -> list[tuple[str, str, int, str]]:

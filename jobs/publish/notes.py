@@ -6,8 +6,9 @@ from jobs.flow.lineage import reads_of
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.publish.figures import Model
-from jobs.publish.report import Measures
-from jobs.ranking.candidates import short_lists
+from jobs.publish.report_figures import Measures
+from jobs.ranking import candidates, recommendations
+from jobs.ranking.filtered import removals
 
 
 def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
@@ -34,19 +35,37 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
         )
     if not any(subject == "list" for subject, *_ in measures):
         said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
-    return said + _short_lists(solution, ds) + short_windows(solution, ds)
+    return said + _removed(solution, ds) + _short_lists(solution, ds) + short_windows(solution, ds)
+
+
+def _removed(solution: Solution, ds: str) -> list[str]:
+    """What each filter removed."""
+    if not solution.publish.has_filters or ds not in partitions.present_days(solution.table("filtered")):
+        return []
+    return [
+        f"The filter {filter_} removed {pairs:,} candidates: {items:,} items, for {users:,} users."
+        for filter_, pairs, users, items in removals(solution, ds)
+    ]
 
 
 def _short_lists(solution: Solution, ds: str) -> list[str]:
-    """Users with fewer candidates than wanted: only where nothing more is on offer for them."""
+    """Users with fewer candidates or items in their list than wanted: only where nothing more is on offer to them."""
     if ds not in partitions.present_days(solution.table("candidates")):
         return []  # lists may outlive what they were chosen from
-    wanted = f"{solution.publish.candidates:,}"
-    return [
-        f"{users:,} users have fewer than {wanted} candidates (the fewest: {length:,}): nothing more is on offer that "
-        "they have not acted on."
-        for length, users in short_lists(solution, ds)
+    publish, short = solution.publish, candidates.short_lists(solution, ds)
+    said = [
+        f"{users:,} users have fewer than {publish.candidates:,} candidates (the fewest: {length:,}): nothing more is "
+        "on offer that they have not acted on."
+        for length, users in short
     ]
+    if short or publish.has_filters or publish.candidates < publish.top_n:  # else nobody can be short of a list
+        left = "that they have not acted on" + (" and that the filters leave them." if publish.has_filters else ".")
+        said += [
+            f"{users:,} users have fewer than {publish.top_n:,} items in their list (the fewest: {length:,}): nothing "
+            f"more is on offer {left}"
+            for length, users in recommendations.short_lists(solution, ds)
+        ]
+    return said
 
 
 def short_windows(solution: Solution, ds: str) -> list[str]:

@@ -24,7 +24,6 @@ from jobs.publish import release
 from jobs.publish.bundle import Entry
 from jobs.publish.exports import Form, write_parts
 from jobs.publish.figures import (
-    ACTED_ON_DAYS,
     Model,
     figures_of,
     measures_of,
@@ -34,7 +33,10 @@ from jobs.publish.figures import (
 )
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
 from jobs.publish.notes import notes_of
-from jobs.publish.report import Measures, report
+from jobs.publish.report import report
+from jobs.publish.report_figures import Measures
+from jobs.publish.report_history import HISTORY_DAYS
+from jobs.publish.sample_lists import ACTED_ON_DAYS
 from jobs.publish.snapshot import published_items, published_lists, published_users
 from jobs.ranking.feature_definition import definition_of
 from jobs.ranking.feature_list import feature_list
@@ -183,8 +185,8 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
         "recalls": _recalls(solution, ds),
         "model": {"ds": model.ds, "metrics": model.metadata.get("metrics"), "newest": model.newest},
         "metrics": [
-            {"subject": subject, "measure": measure, "k": k, "value": value, "n": n}
-            for (subject, measure, k), (value, n) in sorted(measures.items())
+            {"subject": subject, "slice": part, "measure": measure, "k": k, **found._asdict()}
+            for (subject, part, measure, k), found in sorted(measures.items())
         ],
     }
 
@@ -223,6 +225,7 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
             *((solution.table(n.name), ds) for n in made if n not in needed),
             *input_of(tables.behavior, ds),
             *on_days(actions, window(ds, ACTED_ON_DAYS)),
+            *on_days(solution.table("evaluation"), window(ds, HISTORY_DAYS)[:-1]),
             *list_reads(solution, ds),
             *(p for n in made for p in importlib.import_module(n.module).reads(ds, solution, n).wanted),
         ),

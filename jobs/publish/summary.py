@@ -8,6 +8,12 @@ from jobs.lib.solution import Solution
 
 LIST_MEASURES = (("hit_rate", 10), ("recall", 10), ("ndcg", 10), ("coverage", 10), ("hit_rate", 50), ("recall", 50))
 
+RANKINGS = (
+    ("ranking", "model"),
+    ("ranking:item_ctr", "item CTR alone"),
+    ("ranking:popularity", "popularity alone"),
+)
+
 
 def print_summary(solution: Solution, ds: str, best_auc: float | None = None) -> None:
     """Rows, ranking and recall quality, the bundle's address, and one user's list with titles."""
@@ -31,14 +37,15 @@ def _row_counts(solution: Solution, ds: str) -> list[tuple[str, str]]:
 
 
 def _evaluation(solution: Solution, ds: str) -> dict[tuple[str, str, int], float]:
-    table = _rows(solution.table("evaluation"), ds, ["subject", "measure", "k", "value"])
-    return {(row["subject"], row["measure"], row["k"]): row["value"] for row in table}
+    """Of all rows, without slices."""
+    table = _rows(solution.table("evaluation"), ds)
+    return {(row["subject"], row["measure"], row["k"]): row["value"] for row in table if not row.get("slice")}
 
 
 def _ranking(figures: dict, best_auc: float | None) -> list[tuple[str, ...]]:
     measures = ("auc", "gauc", "log_loss", "ne")
     lines = [("", *measures)]
-    for subject, shown in (("ranking", "model"), ("ranking:item_ctr", "item CTR alone")):
+    for subject, shown in RANKINGS:
         if any((subject, measure, 0) in figures for measure in measures):
             lines.append((shown, *[_number(figures.get((subject, measure, 0))) for measure in measures]))
     if best_auc is not None:
@@ -47,7 +54,9 @@ def _ranking(figures: dict, best_auc: float | None) -> list[tuple[str, ...]]:
 
 
 def _lists(figures: dict) -> list[tuple[str, ...]]:
-    subjects = sorted({subject for subject, _, k in figures if k > 0}, key=lambda s: (s == "popularity", s))
+    subjects = sorted(
+        {subject for subject, measure, _ in figures if measure == "hit_rate"}, key=lambda s: (s == "popularity", s)
+    )
     shown = [(subject, *[_number(figures.get((subject, *wanted))) for wanted in LIST_MEASURES]) for subject in subjects]
     return [("", *[f"{measure}@{k}" for measure, k in LIST_MEASURES]), *shown] if shown else [("not evaluated",)]
 
@@ -74,7 +83,7 @@ def _titles(solution: Solution, ds: str) -> dict[str, str]:
     return {str(row[columns[0]]): row[columns[1]] for row in _rows(config.table, day, columns)}
 
 
-def _rows(table: str, ds: str, columns: list[str]) -> list[dict]:
+def _rows(table: str, ds: str, columns: list[str] | None = None) -> list[dict]:
     if partitions.record(table, ds) is None:
         return []
     return partitions.read_arrow(table, ds, columns).to_pylist()

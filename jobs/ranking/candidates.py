@@ -141,20 +141,22 @@ def candidates_at(at: inputs.Day, weights: Mapping[str, float]) -> DataFrame:
 
 
 def _tail(at: inputs.Day, seen: DataFrame | None, limit: int) -> list[str]:
-    """The items on offer, newest first; as many as a user who has acted on some of them can need.
-
-    Where nobody says what is on offer: what had any event in the active days, the latest first.
-    """
+    """The items on offer, newest first; as many as a user who has acted on some of them can need."""
     from jobs.recall.fusion import LISTED
 
-    if at.offered() is not None:
-        items = at.items().select("item_id", F.col("listing_time").alias("time"))
-    else:
-        actions = at.actions(at.solution.publish.active_days)
-        items = actions.groupBy("item_id").agg(F.max("last_time").alias("time"))
+    items = on_offer(at)
     most = seen.distinct().groupBy("user_id").count().agg(F.max("count")).first()[0] if seen is not None else 0
     newest = items.orderBy(F.desc_nulls_last("time"), "item_id").limit(min(limit + (most or 0), LISTED - 1))
     return [row.item_id for row in newest.select("item_id").collect()]
+
+
+def on_offer(at: inputs.Day) -> DataFrame:
+    """(item_id, time) of the items on offer: when they were listed. Where nobody says what is on offer: what had any
+    event in the active days, and when it last had one."""
+    if at.offered() is not None:
+        return at.items().select("item_id", F.col("listing_time").alias("time"))
+    actions = at.actions(at.solution.publish.active_days)
+    return actions.groupBy("item_id").agg(F.max("last_time").alias("time"))
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:

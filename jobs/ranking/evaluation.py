@@ -1,13 +1,14 @@
 """How good yesterday's model and lists were, by what happened on ds.
 
-Grain: one row per (ds, subject, measure, k). Subjects: `ranking` and `ranking:item_ctr` (the newest model trained on
-data up to ds - 1, and the item's own rate, on the samples of ds); `recall:<name>` for each recall that lists items per
-user, or the same ones for everyone; `list`, the recommendations; `popularity`, the items with the most target events of
-the 7 days up to ds - 1, the same for everyone: what each list has to beat.
+Grain: one row per (ds, subject, slice, measure, k). Subjects: `ranking`, the newest model trained on data up to ds - 1,
+beside `ranking:item_ctr` and `ranking:popularity` on the samples of ds (ranking_quality.py), and by slice of them
+(slices.py); `drift`, what moved since that training, a feature a slice (drift.py); `recall:<name>` for each recall that
+lists items per user, or the same ones for everyone; `list`, the recommendations; `popularity`, the items with the most
+target events of the 7 days up to ds - 1, the same for everyone: what each list has to beat.
 
 Lists are of ds - 1. Everyone with a target event on ds counts, and n says how many that are; who had no list counts 0.
 A repeated item counts as one positive. Coverage is the share of the items on offer that stood on anyone's first k (n:
-the items on offer).
+the items on offer). Intervals are of 95%: of users drawn again (intervals.py; hit rates: Wilson's).
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, write_days
 from jobs.ranking import measures
-from jobs.ranking.models import Scorer, compare, newest_model
-from jobs.ranking.targets import target_label
+from jobs.ranking.intervals import Z
+from jobs.ranking.models import Scorer, newest_model
+from jobs.ranking.ranking_quality import Figure, chance_of, ranking_figures
 from jobs.ranking.training_rows import read_samples
 from jobs.recall.inputs import Day, list_of, listing
 from jobs.recall.pairec import EVERYONE
@@ -39,12 +41,12 @@ log = logging.getLogger("recflow")
 
 CONTRACT = "evaluation"
 SETTINGS = ("features", "recalls", "publish.active_days", "ranking.targets", "ranking.max_train_rows", "ranking.seed")
-SCHEMA = "subject string, measure string, k int, value double, n bigint, ds string"
+SCHEMA = (
+    "subject string, slice string, measure string, k int, value double, low double, high double, n bigint, ds string"
+)
 RECALL_KS = (10, 50, 200)
 LIST_KS = (10, 20)
 POPULARITY_DAYS = 7
-
-Figure = tuple[str, str, int, float | None, int]
 
 
 def list_figures(positives: DataFrame, lists: DataFrame, ks: dict[str, tuple[int, ...]], catalog: int) -> list[Figure]:
@@ -77,11 +79,11 @@ def list_figures(positives: DataFrame, lists: DataFrame, ks: dict[str, tuple[int
         of_subject = {(r["positives"], r["rank"]): r["count"] for r in counted if r["subject"] == subject}
         first_hits = {r["rank"]: r["count"] for r in first if r["subject"] == subject}
         for (name, k), value in measures.list_measures(of_subject, first_hits, users, lengths).items():
-            figures.append((subject, name, k, _known(value), users))
-        figures += [
-            (subject, "coverage", k, _known(measures.coverage(covered.get((subject, k), 0), catalog)), catalog)
-            for k in lengths
-        ]
+            bounds = _share_bounds(value, users) if name == "hit_rate" else (None, None)
+            figures.append(Figure(subject, "", name, k, _known(value), *bounds, users))
+        for k in lengths:
+            share = _known(measures.coverage(covered.get((subject, k), 0), catalog))
+            figures.append(Figure(subject, "", "coverage", k, share, None, None, catalog))
     return figures
 
 
@@ -99,8 +101,8 @@ def popularity(actions: DataFrame, target: str, n: int) -> DataFrame:
     return everyone.select("item_id", "rank")
 
 
-def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
-    """The model of the day before on the samples of ds, beside the item's own rate."""
+def model_judged(ds: str, solution: Solution) -> list[Figure]:
+    """The model of the day before on the samples of ds."""
     table = solution.table("evaluation")
     found = newest_model(solution, add_days(ds, -1))
     if found is None:
@@ -112,16 +114,7 @@ def ranking_figures(ds: str, solution: Solution) -> list[Figure]:
         return []
     model = found[1]
     scores, predictions = Scorer(model, solution.ranking.threads).on_samples(samples)
-    compared = compare(samples, scores, predictions, model.metadata["spans"]["train"]["base_rate"], solution)
-    figures: list[Figure] = []
-    for subject, name in (("ranking", "model"), ("ranking:item_ctr", "item_ctr")):
-        for measure in ("auc", "gauc", "log_loss", "ne", "null_auc_se"):
-            if measure in compared[name]:
-                n = compared[name]["gauc_users" if measure == "gauc" else "rows"]
-                figures.append((subject, measure, 0, compared[name][measure], n))
-    labels = samples.column(target_label(solution)).to_numpy() > 0
-    figures.append(("ranking", "base_rate", 0, float(labels.mean()), len(labels)))
-    return figures
+    return ranking_figures(samples, scores, chance_of(predictions, solution), model, solution)
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
@@ -148,7 +141,7 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
         samples = solution.table("rank_samples")
         if not present_days(samples, [ds]):
             raise partitions.missing(samples, [ds], solution.table(node.name))
-        figures = at_once(partial(ranking_figures, ds, solution), partial(_lists_judged, ds, solution))
+        figures = at_once(partial(model_judged, ds, solution), partial(_lists_judged, ds, solution))
         rows += [(*figure, ds) for part in figures for figure in part]
     write_days(spark().createDataFrame(rows, SCHEMA), solution.table(node.name), days, CONTRACT)
 
@@ -197,6 +190,15 @@ def _catalog(ds: str, solution: Solution) -> int:
     if offered is None:
         offered = at.actions(solution.publish.active_days)
     return offered.select("item_id").distinct().count()
+
+
+def _share_bounds(share: float, users: int) -> tuple[float | None, float | None]:
+    """95% interval of a share of users (Wilson's: it holds near 0, where a rare hit is)."""
+    if math.isnan(share):
+        return None, None
+    room, middle = Z * Z / users, share + Z * Z / (2 * users)
+    half = Z * math.sqrt(share * (1 - share) / users + room / (4 * users))
+    return max(0.0, (middle - half) / (1 + room)), min(1.0, (middle + half) / (1 + room))
 
 
 def _known(value: float) -> float | None:

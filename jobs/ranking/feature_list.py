@@ -1,6 +1,7 @@
 """Which columns a model of a solution sees, in model order, and what they are made from. Free of Spark.
 
-Context (hour, weekday, scene, and the behavior table's categorical columns); `user__*` and `item__*`: windows'
+Context (hour, weekday, scene, the behavior table's categorical columns, and the item's position, which takes what is
+due to it off the other features: candidates are scored as if each stood first); `user__*` and `item__*`: windows'
 statistics, snapshot columns, `user__registered_days` and `item__listed_days` (age at the end of the feature day); and
 what the operators of `ranking.features` add.
 """
@@ -14,12 +15,13 @@ from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
 from jobs.lib.days import day_number, from_day_number
-from jobs.lib.feature_operators import AnyOperator, DaysSince, Id, Listed, Lookup, Raw
+from jobs.lib.feature_operators import AnyOperator, DaysSince, History, Id, Listed, Lookup, Raw
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
 
 AGES = {"user": ("registration_time", "registered_days"), "item": ("listing_time", "listed_days")}
+POSITION = "position"
 SUNDAY = 3  # 1970-01-04, as a day number
 
 
@@ -28,6 +30,7 @@ class FeatureList:
     """Plain values only, because it travels to Spark's workers. numbers and categories: in model order."""
 
     windows: Windows  # of users
+    context_numbers: tuple[str, ...]
     context: tuple[str, ...]  # categories of the request
     of_user: tuple[str, ...]  # numbers
     of_item: tuple[str, ...]
@@ -38,7 +41,7 @@ class FeatureList:
     @cached_property
     def numbers(self) -> list[str]:
         made = [name for operator in self.operators for name in operator.numbers if name not in self._computed]
-        return ["hour", "weekday", *self.of_user, *self.of_item, *made]
+        return [*self.context_numbers, *self.of_user, *self.of_item, *made]
 
     @cached_property
     def categories(self) -> list[str]:
@@ -97,6 +100,7 @@ def feature_list(solution: Solution) -> FeatureList:
     user, item = windows_of(solution, "user"), windows_of(solution, "item")
     return FeatureList(
         windows=user,
+        context_numbers=tuple(context_numbers(solution)),
         context=tuple(context_categories(solution)),
         of_user=(*user.numeric_names, *user.share_names, *snapshot_names(solution, "user", "numerical")),
         of_item=(*item.numeric_names, *snapshot_names(solution, "item", "numerical")),
@@ -107,11 +111,17 @@ def feature_list(solution: Solution) -> FeatureList:
 
 
 def operators_of(solution: Solution) -> list[AnyOperator]:
-    """Those of the solution file; else a lookup for every attribute that preferences are counted by."""
+    """Those of the solution file; else a lookup for every attribute that preferences are counted by, with rates where
+    impressions are counted too, and where the last items are kept, whether this is one of them."""
     if solution.ranking.features is not None:
         return solution.ranking.features
-    has_items = solution.tables.item is not None
-    return [Lookup(op="lookup", of=attribute) for attribute in preferred_attributes(solution) if has_items]
+    if solution.tables.item is None:
+        return []
+    windows = windows_of(solution, "user")
+    has_rates = windows.seen_event is not None and any(name == "ctr" for name, *_ in windows.rates)
+    stats = ["cnt", "share", *(["seen", "rate", "lift"] if has_rates else [])]
+    lookups = [Lookup(op="lookup", of=attribute, stats=stats) for attribute in preferred_attributes(solution)]
+    return [*lookups, *([History(op="history")] if windows.recent else [])]
 
 
 def number_columns(solution: Solution) -> list[str]:
@@ -122,6 +132,10 @@ def number_columns(solution: Solution) -> list[str]:
 def category_columns(solution: Solution) -> list[str]:
     """String model columns, in model order."""
     return feature_list(solution).categories
+
+
+def context_numbers(solution: Solution) -> list[str]:
+    return ["hour", "weekday", *([POSITION] if solution.tables.behavior.roles.position else [])]
 
 
 def context_categories(solution: Solution) -> list[str]:

@@ -9,14 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lib.solution import Solution
+from jobs.ranking.drift import reference
 from jobs.ranking.gate import Against, gate
 from jobs.ranking.matrices import Part
 from jobs.ranking.measures import auc
-from jobs.ranking.models import HELD_BACK, TRAINED, Model, Scorer, baseline_column, compare
+from jobs.ranking.models import HELD_BACK, TRAINED, Model, Scorer, model_features
+from jobs.ranking.ranking_quality import baseline_column, chance_of, compared
 from jobs.ranking.targets import target_label, targets_of
 from jobs.ranking.training_rows import Samples, Split
 
 Current = tuple[str, Model]
+REFERENCE_ROWS = 200_000
 
 
 def judged(
@@ -34,7 +37,8 @@ def judged(
     of_parts = {name: _counts(part.labels[label]) | {"days": part.days} for name, part in parts.items()}
     about["spans"] = of_parts | {"test": _counts(rows.column(label).to_numpy()) | {"days": split.test}}
     prior = about["spans"]["train"]["base_rate"]
-    about["metrics"] = compare(rows, *made[0], prior, solution)
+    about["metrics"] = _compared(rows, *made[0], prior, solution)
+    about["reference"] = reference(_newest(samples, split.train), made[0][0], model_features(model))
     about["targets"] = [t | {"metrics": _target_metrics(t, rows, made[0][1][t["label"]])} for t in model.targets]
     against = None
     if current is not None:
@@ -46,8 +50,8 @@ def judged(
 
 
 def _test_rows(models: list[Model], samples: Samples, days: list[str], solution: Solution):
-    """The test rows (ds, user, labels, baseline), and of each model its scores and predictions on them."""
-    wanted = list(dict.fromkeys(["ds", "user_id", *(t.label for t in targets_of(solution))]))
+    """The test rows (ds, request, user, labels, baseline), and of each model its scores and predictions on them."""
+    wanted = list(dict.fromkeys(["ds", "request_id", "user_id", *(t.label for t in targets_of(solution))]))
     wanted += [name for name in [baseline_column(solution)[0]] if name not in wanted]
     scorers, tables = [Scorer(model, solution.ranking.threads) for model in models], []
     made: list[list] = [[] for _ in models]
@@ -62,6 +66,20 @@ def _test_rows(models: list[Model], samples: Samples, days: list[str], solution:
     return pa.concat_tables(tables), joined
 
 
+def _compared(rows: pa.Table, scores: np.ndarray, predictions: dict, prior: float, solution: Solution) -> dict:
+    return compared(rows, scores, chance_of(predictions, solution), prior, solution)
+
+
+def _newest(samples: Samples, days: list[str]) -> pa.Table:
+    """Training rows of the last days, as many as say how values are distributed."""
+    found: list[pa.Table] = []
+    for ds in reversed(days):
+        found.append(samples.of(ds))
+        if sum(rows.num_rows for rows in found) >= REFERENCE_ROWS:
+            break
+    return pa.concat_tables(found)
+
+
 def _against(
     current: Current, rows: pa.Table, made: list, prior: float, days: list[str], solution: Solution
 ) -> Against:
@@ -74,7 +92,7 @@ def _against(
     is_later = pc.greater(rows.column("ds"), ds).to_numpy()
     kept = rows.filter(pa.array(is_later))
     new, old = (
-        compare(kept, scores[is_later], {k: p[is_later] for k, p in predictions.items()}, prior, solution)["model"]
+        _compared(kept, scores[is_later], {k: p[is_later] for k, p in predictions.items()}, prior, solution)["model"]
         for scores, predictions in made
     )
     return Against(ds, later, new, old)

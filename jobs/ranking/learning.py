@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import xgboost
 
-from jobs.lib.ranking_params import Target
+from jobs.lib.ranking_params import Ranking, Target
 from jobs.lib.solution import Solution
 from jobs.ranking.boosting import Sides, Trained, searched, trained
 from jobs.ranking.calibration import platt
@@ -119,16 +119,15 @@ def _trained(
     current: Current | None,
     cache: Path | None,
 ) -> Model:
-    ranking, features = solution.ranking, columns.features()
-    max_bin = int(ranking.params.get("max_bin", MAX_BIN))
+    ranking, features, targets = solution.ranking, columns.features(), targets_of(solution)
     in_files = cache if parts["train"].rows > ranking.external_memory_rows else None
-    train = matrix(samples, split.train, features, max_bin, cache=in_files)
-    validation = matrix(samples, split.validation, features, max_bin, train, in_files)
-    sides = Sides(train, validation, parts["train"], parts["validation"], features)
+    sides = _binned(samples, parts, features, ranking, in_files)
     known = [*number_columns(solution), *category_columns(solution)]
-    targets = targets_of(solution)
     params, search = searched(targets[0], sides, ranking, known)
     # XGBoost keeps a matrix's requests once they are set, so what is ranked within them comes last.
+    if search is not None and targets[0].is_ranked:
+        del sides
+        sides = _binned(samples, parts, features, ranking, in_files)
     found = {t.label: trained(t, sides, ranking, known, params) for t in sorted(targets, key=lambda t: t.is_ranked)}
     model = Model(
         {t.label: bytes(found[t.label].booster.save_raw(raw_format="ubj")) for t in targets},
@@ -150,6 +149,15 @@ def _trained(
         },
     )
     return judged(model, samples, split, parts, solution, current)
+
+
+def _binned(
+    samples: Samples, parts: dict[str, Part], features: Features, ranking: Ranking, cache: Path | None
+) -> Sides:
+    max_bin, of_train, of_validation = int(ranking.params.get("max_bin", MAX_BIN)), parts["train"], parts["validation"]
+    train = matrix(samples, of_train.days, features, max_bin, cache=cache)
+    validation = matrix(samples, of_validation.days, features, max_bin, train, cache)
+    return Sides(train, validation, of_train, of_validation, features)
 
 
 def _target(target: Target, found: Trained, sides: Sides) -> dict:

@@ -14,62 +14,108 @@ import numpy as np
 EPSILON = 1e-15
 
 
-def average_ranks(values: np.ndarray) -> np.ndarray:
-    """1-based ranks; equal values share the average of the ranks that they span."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[inverse]
+def dense(values: np.ndarray) -> np.ndarray:
+    """The 0-based place of each value among the distinct ones: what orders like the values, as small integers."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def runs(*keys: np.ndarray) -> np.ndarray:
+    """Where each run of equal keys starts, in rows that are ordered by these keys."""
+    is_first = np.ones(len(keys[0]), bool)
+    is_first[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return np.flatnonzero(is_first)
 
 
 def auc(labels: Sequence[float], scores: Sequence[float]) -> float:
     """Probability that a positive scores above a negative, ties counting half."""
-    positive = np.asarray(labels) > 0
-    n1, n0 = int(positive.sum()), int((~positive).sum())
+    return placements(np.asarray(labels) > 0, dense(np.asarray(scores, np.float64)))[0]
+
+
+def placements(positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
+    """(AUC, for each row the share of the other class that it is rightly ordered against); score: dense codes.
+
+    Pairs are counted in halves, so that the AUC is exact and the order of rows nothing to it.
+    """
+    n1 = int(np.count_nonzero(positive))
+    n0 = len(positive) - n1
     if n1 == 0 or n0 == 0:
-        return math.nan
-    ranks = average_ranks(np.asarray(scores, dtype=np.float64))
-    return float((ranks[positive].sum() - n1 * (n1 + 1) / 2.0) / (n1 * n0))
+        return math.nan, np.full(len(positive), math.nan)
+    size = int(score.max()) + 1
+    ones, zeros = (np.bincount(score[of], minlength=size) for of in (positive, ~positive))
+    zeros_below, ones_below = np.cumsum(zeros) - zeros / 2, np.cumsum(ones) - ones / 2
+    placed = np.where(positive, zeros_below[score] / n0, 1.0 - ones_below[score] / n1)
+    return float((ones * zeros_below).sum() / (n1 * n0)), placed
 
 
 def gauc(users: Sequence, labels: Sequence[float], scores: Sequence[float]) -> tuple[float, int, int]:
-    """(GAUC, users in it, users skipped): per-user AUC weighted by the user's rows.
+    """(GAUC, users in it, users skipped): per-user AUC weighted by the user's rows."""
+    user, score = dense(np.asarray(users)), dense(np.asarray(scores, np.float64))
+    order = np.lexsort((score, user))
+    aucs, rows = user_aucs(user[order], score[order], (np.asarray(labels) > 0)[order])
+    has_auc = ~np.isnan(aucs)
+    if not has_auc.any():
+        return math.nan, 0, len(rows)
+    value = float((aucs * rows)[has_auc].sum() / rows[has_auc].sum())
+    return value, int(has_auc.sum()), int((~has_auc).sum())
 
-    A user whose rows are all of one class has no AUC and is skipped. One sort for all users: ranks within a user
-    are overall ranks over (user, score) less the rows of the users before.
+
+def user_aucs(user: np.ndarray, score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(AUC, rows) of each user; rows come by user, then score. A user whose rows are of one class has no AUC: NaN."""
+    start = runs(user, score)
+    ones = np.add.reduceat(positive.astype(np.int64), start)
+    zeros = np.diff(start, append=len(user)) - ones
+    first = runs(user[start])
+    below = np.cumsum(zeros) - zeros
+    below -= np.repeat(below[first], np.diff(first, append=len(start)))
+    wins = np.add.reduceat(ones * (below + zeros / 2), first)
+    n1, n0 = np.add.reduceat(ones, first), np.add.reduceat(zeros, first)
+    has_both = (n1 > 0) & (n0 > 0)
+    return np.divide(wins, n1 * n0, out=np.full(len(first), math.nan), where=has_both), n1 + n0
+
+
+def request_measures(
+    request: np.ndarray, score: np.ndarray, positive: np.ndarray, ks: Sequence[int]
+) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
+    """First rows of the requests with a positive, and their NDCG at each k (0: the whole) and average precision.
+
+    Rows come by request, then score descending. Rows of equal score are in no order, so each counts as the mean over
+    all of them, in closed form. Source: McSherry & Najork, Computing Information Retrieval Performance Measures
+    Efficiently in the Presence of Tied Scores, ECIR 2008.
     """
-    _, user = np.unique(np.asarray(users), return_inverse=True)
-    if user.size == 0:
-        return math.nan, 0, 0
-    positive = (np.asarray(labels) > 0).astype(np.float64)
-    _, score = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
-    rows = np.bincount(user)
-    before = np.cumsum(rows) - rows
-    ranks = average_ranks(user.astype(np.int64) * (int(score.max()) + 1) + score) - before[user]
-    n1 = np.bincount(user, weights=positive)
-    n0 = rows - n1
-    both = (n1 > 0) & (n0 > 0)
-    if not both.any():
-        return math.nan, 0, int(rows.size)
-    rank_sum = np.bincount(user, weights=ranks * positive)
-    aucs = (rank_sum[both] - n1[both] * (n1[both] + 1) / 2.0) / (n1[both] * n0[both])
-    return float((aucs * rows[both]).sum() / rows[both].sum()), int(both.sum()), int((~both).sum())
+    start = runs(request, score)
+    ones = np.add.reduceat(positive.astype(np.int64), start)
+    rows = np.diff(start, append=len(request))
+    first = runs(request[start])
+    runs_of = np.diff(first, append=len(start))
+    above = start - np.repeat(start[first], runs_of)
+    hits = np.cumsum(ones) - ones
+    hits -= np.repeat(hits[first], runs_of)
+    wanted = np.add.reduceat(ones, first)
+    longest = int((above + rows).max(initial=1))
+    discounts = np.append(0.0, np.cumsum(_discounts(longest)))
+    harmonic = np.append(0.0, np.cumsum(1.0 / np.arange(1, longest + 1)))
+    has, found = wanted > 0, {}
+    for k in ks:
+        cut = k or longest
+        reached = discounts[np.minimum(above + rows, cut)] - discounts[np.minimum(above, cut)]
+        gain = np.add.reduceat(ones / rows * reached, first)
+        found["ndcg", k] = gain[has] / discounts[np.minimum(wanted[has], cut)]
+    inverse = harmonic[above + rows] - harmonic[above]
+    others = (ones - 1) / np.maximum(rows - 1, 1)
+    precision = ones / rows * ((hits + 1) * inverse + others * (rows - (above + 1) * inverse))
+    found["map", 0] = np.add.reduceat(precision, first)[has] / wanted[has]
+    return start[first][has], found
 
 
-def log_loss(labels: Sequence[float], probabilities: Sequence[float]) -> float:
-    """Mean negative log-likelihood in nats; probabilities are kept EPSILON away from 0 and 1."""
-    y = np.asarray(labels, dtype=np.float64)
-    if y.size == 0:
-        return math.nan
-    p = np.clip(np.asarray(probabilities, dtype=np.float64), EPSILON, 1 - EPSILON)
-    return float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())
+def log_losses(positive: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Negative log-likelihood of each row in nats; probabilities are kept EPSILON away from 0 and 1."""
+    p = np.clip(probabilities, EPSILON, 1 - EPSILON)
+    return -np.where(positive, np.log(p), np.log1p(-p))
 
 
-def ne(labels: Sequence[float], probabilities: Sequence[float]) -> float:
-    """Normalised entropy: log-loss over the log-loss of always saying the base rate of these rows (1 = no better)."""
-    y = np.asarray(labels, dtype=np.float64)
-    if y.size == 0 or y.min() == y.max():
-        return math.nan
-    return log_loss(y, probabilities) / log_loss(y, np.full(y.size, y.mean()))
+def entropy(base_rate: float) -> float:
+    """Log-loss of always saying the base rate: what a normalised entropy (NE) of 1 is."""
+    return -(base_rate * math.log(base_rate) + (1 - base_rate) * math.log1p(-base_rate))
 
 
 def null_auc_se(positives: int, negatives: int) -> float:

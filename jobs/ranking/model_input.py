@@ -51,7 +51,7 @@ class Shared:
 def with_features(pairs: DataFrame, sources: Sources, solution: Solution) -> DataFrame:
     """The pairs with every model column, numbers as FLOAT; a number that the pairs bring keeps its own type.
 
-    pairs: feature_ds, user_id, item_id, hour, weekday, the context's categories, and what the caller wants to keep;
+    pairs: feature_ds, user_id, item_id, the context, and what the caller wants to keep;
     feature_ds is dropped.
     """
     features = feature_list(solution)
@@ -83,9 +83,7 @@ def in_tasks(pairs: DataFrame, sources: Sources, solution: Solution, finish: Fin
             hot=hot(sources, features),
             packed=packed,
             maps=maps,
-            context={
-                c: "double" if c in ("hour", "weekday") else "string" for c in ("hour", "weekday", *features.context)
-            },
+            context=dict.fromkeys(features.context_numbers, "double") | dict.fromkeys(features.context, "string"),
         )
     )
     rows = pairs.withColumn("is_pair", F.lit(True)).unionByName(_packed(users, packed), allowMissingColumns=True)

@@ -1,21 +1,19 @@
-"""A trained model in use: finding it, applying it, and measuring scores against labels."""
+"""A trained model in use: finding it and applying it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
-from jobs.ranking import measures
 from jobs.ranking.calibration import calibrated, unsampled
-from jobs.ranking.feature_list import feature_list, number_columns
+from jobs.ranking.feature_list import feature_list
 from jobs.ranking.model_input import model_frame
-from jobs.ranking.targets import fused, target_label
+from jobs.ranking.targets import fused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,42 +149,3 @@ def load_booster(raw: bytes, threads: int = 1) -> xgboost.Booster:
     booster = xgboost.Booster({"nthread": threads})
     booster.load_model(bytearray(raw))
     return booster
-
-
-def baseline_column(solution: Solution) -> tuple[str, bool]:
-    """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
-    names = number_columns(solution)
-    w = max(solution.features.windows)
-    rate = f"item__ctr_{w}d"
-    return (rate, True) if rate in names else (f"item__{solution.target}_cnt_{w}d", False)
-
-
-def compare(rows: pa.Table, scores: np.ndarray, predictions: dict, prior: float, solution: Solution) -> dict:
-    """{'model': measures, 'item_ctr': measures} by the first label; prior stands in where the item has no rate yet.
-
-    Order is measured by the scores, probabilities by the label's own prediction, as `Scorer.on_samples` gives them.
-    """
-    import numpy as np
-
-    label, (name, is_rate) = target_label(solution), baseline_column(solution)
-    labels = (rows.column(label).to_numpy() > 0).astype(np.float64)
-    users = rows.column("user_id").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    known = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    baseline = np.where(np.isnan(known), prior if is_rate else 0.0, known)
-    chance = predictions[label] if label.startswith("is_") else None
-    return {
-        "model": ranking_measures(users, labels, scores, chance),
-        "item_ctr": ranking_measures(users, labels, baseline, baseline if is_rate else None) | {"column": name},
-    }
-
-
-def ranking_measures(users: np.ndarray, labels: np.ndarray, scores: np.ndarray, chance: np.ndarray | None) -> dict:
-    """AUC, GAUC and, where there is a probability, log-loss and NE; None where undefined."""
-    value, in_it, skipped = measures.gauc(users, labels, scores)
-    positives = int((labels > 0).sum())
-    result = {"auc": measures.auc(labels, scores), "gauc": value}
-    if chance is not None:
-        result |= {"log_loss": measures.log_loss(labels, chance), "ne": measures.ne(labels, chance)}
-    result["null_auc_se"] = measures.null_auc_se(positives, len(labels) - positives)
-    counted = {k: None if math.isnan(v) else v for k, v in result.items()}
-    return counted | {"rows": len(labels), "positives": positives, "gauc_users": in_it, "gauc_users_skipped": skipped}

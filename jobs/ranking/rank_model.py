@@ -57,9 +57,8 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     wanted = on_days(samples, days[:-1])
     if solution.ranking.exclude_suspicious_users:
         wanted += on_days(solution.table("suspicious_users"), days)
-    offered = [offered_in(solution, day) for day in days] if solution.impression is None else []
-    found = tuple((table, day) for table, day in offered if day is not None)
-    return Reads(needs=((samples, ds),), wanted=wanted, found=found, model_up_to=add_days(ds, -1))
+    offered = tuple(offered_in(solution, days).values())
+    return Reads(needs=((samples, ds),), wanted=wanted, found=offered, model_up_to=add_days(ds, -1))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

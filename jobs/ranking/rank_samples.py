@@ -25,7 +25,7 @@ from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_present, read_snapshots, write_days
 from jobs.ranking import negatives
-from jobs.ranking.feature_list import context_categories, feature_list, list_day
+from jobs.ranking.feature_list import POSITION, context_categories, context_numbers, feature_list, list_day
 from jobs.ranking.known import Sources, listed
 from jobs.ranking.model_input import with_features
 
@@ -47,7 +47,8 @@ def label_columns(solution: Solution) -> list[str]:
 def labelled(events: DataFrame, solution: Solution) -> DataFrame:
     """Exposures and positives with labels and context; KEYS, labels, hour, weekday, context categories."""
     counts = F.col("event").isin([e for e in (solution.impression, solution.target) if e])
-    context = ["scene", *solution.tables.behavior.roles.categorical]
+    positions = [c for c in context_numbers(solution) if c == POSITION]
+    context = ["scene", *positions, *solution.tables.behavior.roles.categorical]
     request = F.coalesce("request_id", F.concat_ws("@", "user_id", "ds"))
     labels = [
         F.max((F.col("event") == event).cast("int")).alias(f"is_{event}")
@@ -68,6 +69,7 @@ def labelled(events: DataFrame, solution: Solution) -> DataFrame:
         *label_columns(solution),
         F.hour(local).alias("hour"),
         F.weekday(local).alias("weekday"),
+        *[F.col(f"first.{c}").cast("float").alias(c) for c in positions],
         *[F.col(f"first.{c}").alias(c) for c in context_categories(solution)],
     )
 

@@ -70,7 +70,8 @@ def in_memory(table: pa.Table) -> Samples:
     import pyarrow.compute as pc
 
     days = sorted(pc.unique(table.column("ds")).to_pylist())
-    by_day = {ds: in_order(table.filter(pc.equal(table.column("ds"), ds))) for ds in days}
+    by_day = {ds: table.filter(pc.equal(table.column("ds"), ds)).combine_chunks() for ds in days}
+    by_day = {ds: rows.take(total_order(rows)) for ds, rows in by_day.items()}
     return Samples({ds: rows.num_rows for ds, rows in by_day.items()}, by_day.__getitem__)
 
 
@@ -87,11 +88,15 @@ def stored(solution: Solution, days: list[str], leave_out: bool = False) -> Samp
         log.warning("%s: %s of %s rows, chosen by a hash (max_train_rows)", table, f"{limit:,}", f"{total:,}")
     flagged = _flagged(solution, days) if leave_out else None
     kept: dict[str, pa.Table] = {}
+    orders: dict[str, pa.Array] = {}  # a day is read several times, and sorting it takes as long as reading it
 
     def of(ds: str) -> pa.Table:
         if ds in kept:
             return kept[ds]
-        read = in_order(read_day(solution, ds, share))
+        read = read_day(solution, ds, share).combine_chunks()
+        if ds not in orders:
+            orders[ds] = total_order(read)
+        read = read.take(orders[ds])
         if flagged is not None:
             import pyarrow.compute as pc
 
@@ -136,16 +141,12 @@ def read_day(solution: Solution, ds: str, share: float | None = None) -> pa.Tabl
     return read if share is None else read.filter(_chosen(read, share, solution.ranking.seed))
 
 
-def in_order(rows: pa.Table) -> pa.Table:
-    return rows.combine_chunks().take(total_order(rows))
-
-
 def total_order(samples: pa.Table) -> pa.Array:
     """Row order by KEYS, ids in byte order."""
     import numpy as np
     import pyarrow as pa
 
-    return pa.array(np.lexsort([places(samples.column(name)) for name in reversed(KEYS)]))
+    return pa.array(np.lexsort([places(samples.column(name)) for name in reversed(KEYS)]).astype(np.int32))
 
 
 def places(ids: pa.ChunkedArray) -> np.ndarray:
@@ -196,20 +197,18 @@ def _flagged(solution: Solution, days: list[str]) -> pa.Array:
 
 def _on_offer(solution: Solution, days: list[str]) -> dict[str, int]:
     """Items on offer by day where negatives are drawn: of a complete item table, else with an event in the windows."""
+    records = {ds: partitions.record(*where) for ds, where in offered_in(solution, days).items()}
+    return {ds: record["rows"] for ds, record in records.items() if record is not None}
+
+
+def offered_in(solution: Solution, days: list[str]) -> dict[str, tuple[str, str]]:
+    """ds -> the partition that has one row for each item on offer that day (see jobs/ranking/negatives.py); nothing
+    where impressions are recorded, and so no negatives drawn."""
     if solution.impression is not None:
         return {}
-    found = {}
-    for ds in days:
-        table, day = offered_in(solution, ds)
-        record = partitions.record(table, day) if day else None
-        if record is not None:
-            found[ds] = record["rows"]
-    return found
-
-
-def offered_in(solution: Solution, ds: str) -> tuple[str, str | None]:
-    """The partition that has one row for each item on offer on ds (see jobs/ranking/negatives.py)."""
     config = solution.tables.item
-    if config is not None and config.complete:
-        return config.table, partitions.as_of_day(config, ds)
-    return solution.table("item_features"), ds
+    if config is None or not config.complete:
+        return {ds: (solution.table("item_features"), ds) for ds in days}
+    present = partitions.present_days(config)
+    served = {ds: partitions.as_of_day(config, ds, present) for ds in days}
+    return {ds: (config.table, day) for ds, day in served.items() if day is not None}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from jobs.lib.days import add_days, day_number, to_date
+from jobs.lib.days import day_number
 from jobs.lib.errors import RecflowError
 from jobs.publish.bundle import BundleError
 from jobs.ranking.feature_definition import features_from
 from jobs.ranking.models import Model, Scorer
 from jobs.ranking.pair_columns import Described, pair_columns
+from jobs.ranking.serving_context import usual_context
 from jobs.serve.described import Users, described_items, hot, neighbours
 from jobs.serve.published import Bundle
 
@@ -37,7 +38,12 @@ class Scoring:
         self.features = _features(bundle)
         self.users = Users(bundle, self.features, users)
         self.items = described_items(bundle, self.features, items)
-        self._day, self._context = day_number(bundle.ds), serving_context(self.about, bundle.ds, self.features)
+        self._day, self._context = (
+            day_number(bundle.ds),
+            usual_context(
+                self.about["serving_context"], bundle.ds, self.features.context_numbers, self.features.context
+            ),
+        )
         self._neighbours, self._hot = neighbours(bundle, self.features), hot(bundle, self.features)
 
     @property
@@ -54,20 +60,15 @@ class Scoring:
         users = self.users.described(user_id.unique())
         known = Described(self._day, users, self.items, self._neighbours, self._hot)
         context = {
-            name: pa.array([value] * len(user_id), pa.float64() if name in ("hour", "weekday") else pa.string())
+            name: pa.array(
+                [value] * len(user_id), pa.float64() if name in self.features.context_numbers else pa.string()
+            )
             for name, value in self._context.items()
         }
         return pair_columns(self.features, known, user_id, item_id, context)
 
     def scores(self, user_id: pa.Array, item_id: pa.Array) -> np.ndarray:
         return self.scorer.score(self.described(user_id, item_id))[0]
-
-
-def serving_context(about: dict, ds: str, features: FeatureList) -> dict[str, Any]:
-    """What stands in for a request on the day after ds. about: the model's metadata."""
-    usual = about["serving_context"]
-    weekday = to_date(add_days(ds, 1)).weekday()
-    return {"hour": usual["hour"], "weekday": weekday, **{name: usual[name] for name in features.context}}
 
 
 def _features(bundle: Bundle) -> FeatureList:

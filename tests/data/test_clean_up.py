@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -28,13 +29,24 @@ def solution(warehouse):
     return demo_solution(**SMALL)
 
 
+@pytest.fixture(scope="module")
+def thirty_days(spark, tmp_path_factory):
+    """An installation with thirty days of partials, one row each. Not to be changed: copy it."""
+    home = tmp_path_factory.mktemp("thirty_days")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECFLOW_HOME", str(home))
+        for name in ("RECFLOW_WAREHOUSE", "RECFLOW_ENV"):
+            patch.delenv(name, raising=False)
+        rows = [(ds, "u", "i", "click", n, 0, n) for n, ds in enumerate(window(DS, 30), start=1)]
+        write_days(spark.createDataFrame(rows, ACTIONS), TABLE, window(DS, 30), "actions_daily")
+    return home
+
+
 @pytest.fixture
-def filled(spark, solution):
-    """Thirty days of partials, one row each."""
-    days = window(DS, 30)
-    rows = [(ds, "u", "i", "click", n, 0, n) for n, ds in enumerate(days, start=1)]
-    write_days(spark.createDataFrame(rows, ACTIONS), TABLE, days, "actions_daily")
-    return days
+def filled(thirty_days, solution, warehouse):
+    """The days of a copy of `thirty_days` as the installation at work."""
+    shutil.copytree(thirty_days, warehouse, dirs_exist_ok=True)
+    return window(DS, 30)
 
 
 def files(table=TABLE):

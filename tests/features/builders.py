@@ -27,8 +27,11 @@ USERS = (
 
 
 def demo_solution(**sections) -> Solution:
-    """The demo's solution with the given sections merged over it, and without recalls unless they are given."""
+    """The demo's solution with the given sections merged over it, with fewer features and without recalls unless they
+    are given."""
     raw = copy.deepcopy(HOME_PAGE) | {"recalls": [], "fusion": {"method": "fixed"}}
+    raw["features"] |= {"windows": [3, 7, 15], "preference": {"event": "click", "window": 15, "top": 10}}
+    raw["ranking"] |= {"features": None}
     raw["publish"] |= {"fallback": None}
     return Solution.model_validate(_merged(raw, sections))
 

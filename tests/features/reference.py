@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jobs.features.windows import Windows
+from jobs.features.windows import RECENT, Kv, Windows
 
 
 def features(rows: list[tuple], windows: Windows, day: int, history: int) -> dict[str, dict]:
@@ -48,21 +48,26 @@ def _of_key(mine: dict, everyone: dict, windows: Windows, day: int) -> dict:
     return row
 
 
-def preferences(actions: list[tuple], attributes: dict, windows: Windows, day: int) -> dict[str, dict]:
-    """actions: (user, event, item, day, cnt, micros); attributes: item -> {attribute: value} as of `day`."""
-    event, window, top = windows.preference
-    counts: dict[str, dict[str, Counter]] = {}
+def preferences(actions: list[tuple], attributes: dict, windows: Windows, day: int, first: int) -> dict[str, dict]:
+    """actions: (user, event, item, day, cnt, micros); attributes: item -> {attribute: value} as of `day`; first: the
+    number of day 0."""
+    event, window, _ = windows.preference
+    counts: dict[tuple[str, Kv], Counter] = {}
     for user, kind, item, acted, cnt, _ in actions:
-        if kind == event and day - window < acted <= day:
-            for attribute in windows.attributes:
-                value = attributes.get(item, {}).get(attribute)
-                if value is not None:
-                    counts.setdefault(user, {}).setdefault(attribute, Counter())[value] += cnt
-    result = {}
-    for user, by_attribute in counts.items():
-        row = result[user] = {}
-        for attribute, counter in by_attribute.items():
-            ordered = sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
-            row[windows.preference_name(attribute, "kv")] = ",".join(f"{v}:{n}" for v, n in ordered[:top])
-            row[windows.preference_name(attribute, "top_share")] = ordered[0][1] / counter.total()
+        for kv in windows.kvs if day - window < acted <= day else ():
+            if kv.event != kind:
+                continue
+            counter = counts.setdefault((user, kv), Counter())
+            if kv.attribute == RECENT:
+                counter[item] = max(counter[item], first + acted)
+            elif (value := attributes.get(item, {}).get(kv.attribute)) is not None:
+                counter[value] += cnt
+    result: dict[str, dict] = {}
+    for (user, kv), counter in counts.items():
+        ordered = sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
+        row = result.setdefault(user, {})
+        text = ",".join(f"{v}:{n}" for v, n in ordered[: kv.top])
+        row[windows.preference_name(kv.attribute, "kv", kv.event)] = text or None
+        if kv.has_share and ordered:
+            row[windows.preference_name(kv.attribute, "top_share")] = ordered[0][1] / counter.total()
     return result

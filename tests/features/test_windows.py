@@ -19,7 +19,7 @@ FIRST = 20_000  # day number of the first day asked for
 WINDOWS = w.Windows(
     side="user", events=("expr", "click", "praise"), value_events=("click",), windows=(1, 2, 4), longest=5,
     smoothing=10.0, rates=(("ctr", "expr", "click"), ("praise_rate", "click", "praise")),
-    attributes=("category", "author"), preference=("click", 3, 2),
+    attributes=("category", "author"), preference=("click", 3, 2), seen_event="expr", recent=2,
 )  # fmt: skip
 
 FACTS = pa.schema({
@@ -27,8 +27,8 @@ FACTS = pa.schema({
     "value_micros": pa.int64(),
 })  # fmt: skip
 PREFERENCES = pa.schema({
-    "key": pa.string(), "day": pa.int32(), "until": pa.int32(), "cnt": pa.int64(), "value_0": pa.string(),
-    "value_1": pa.string(),
+    "key": pa.string(), "day": pa.int32(), "until": pa.int32(), "cnt": pa.int64(),
+    **{f"value_{n}": pa.string() for n in range(5)},
 })  # fmt: skip
 
 actions = st.dictionaries(
@@ -64,7 +64,7 @@ def test_range_equals_day_by_day_equals_reference(rows, catalog, n_days):
     expected = {}
     for day in range(n_days):
         attributes = {i: {"category": days[day], "author": days[day]} for i, days in catalog.items() if days[day]}
-        prefers = reference.preferences(facts, attributes, WINDOWS, day)
+        prefers = reference.preferences(facts, attributes, WINDOWS, day, FIRST)
         for key, row in reference.features(facts, WINDOWS, day, _history(day)).items():
             expected[key, day] = {name: None for name in WINDOWS.names} | row | prefers.get(key, {})
     assert whole == expected
@@ -138,13 +138,19 @@ def _facts(facts: list[tuple]) -> pa.Table:
 
 
 def _preferences(facts: list[tuple], catalog: dict, day: int, n_days: int) -> pa.Table:
-    event, window, _ = WINDOWS.preference
-    rows = []
+    _, window, _ = WINDOWS.preference
+    rows, last = [], {}
     for key, e, item, acted, cnt, _ in facts:
-        for t in range(day, day + n_days) if e == event else ():
+        for t in range(day, day + n_days):
+            if not t - window < acted <= t:
+                continue
+            span = (key, FIRST + t, FIRST + t + 1)  # of one day: the kernel must not care how days are cut
             value = catalog.get(item, [None] * 8)[t]
-            if value and t - window < acted <= t:  # spans of one day: the kernel must not care how days are cut
-                rows.append((key, FIRST + t, FIRST + t + 1, cnt, value, value))
+            values = [value if kv.event == e and kv.attribute != w.RECENT else None for kv in WINDOWS.kvs]
+            rows.append((*span, cnt, *values))
+            if e == WINDOWS.preference[0]:
+                last[*span, item] = max(last.get((*span, item), 0), FIRST + acted)
+    rows += [(*span, newest, *[None] * 4, item) for (*span, item), newest in last.items()]
     return _table(rows, PREFERENCES)
 
 

@@ -218,12 +218,13 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         ),
         "home_page_recommendations": (
             "recommendations",
-            "user_id string, item_id string, score double, rank int, sources sources, scored_by string",
+            "user_id string, item_id string, score double, rank int, model_rank int, moves array<string>, "
+            "sources sources, scored_by string",
             [
-                ("2", "1", 0.25, 1, sources, ds),
-                ("1", "3", 0.125, 2, sources[:1], ds),
-                ("1", "2", 0.75, 1, sources, ds),
-                ("ü-3", "2", 0.5, 1, sources[1:], ds),
+                ("2", "1", 0.25, 1, 1, [], sources, ds),
+                ("1", "3", 0.125, 2, 2, [], sources[:1], ds),
+                ("1", "2", 0.75, 1, 1, [], sources, ds),
+                ("ü-3", "2", 0.5, 1, 1, [], sources[1:], ds),
             ],
         ),
         "home_page_diagnostics": (
@@ -239,14 +240,15 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         ),
         "home_page_evaluation": (
             "evaluation",
-            "subject string, measure string, k int, value double, n bigint",
+            "subject string, slice string, measure string, k int, value double, low double, high double, n bigint",
             [
-                ("ranking", "auc", 0, 0.731, 4),
-                ("ranking:item_ctr", "auc", 0, 0.6, 4),
-                ("ranking", "gauc", 0, None, 0),
-                ("list", "hit_rate", 10, 0.5, 2),
-                ("recall:etrec_u2i", "hit_rate", 10, 0.25, 2),
-                ("popularity", "hit_rate", 10, 0.125, 2),
+                ("ranking", "", "auc", 0, 0.731, 0.7, 0.75, 4),
+                ("ranking", "user=new", "auc", 0, 0.5, 0.25, 0.75, 2),
+                ("ranking:item_ctr", "", "auc", 0, 0.6, None, None, 4),
+                ("ranking", "", "gauc", 0, None, None, None, 0),
+                ("list", "", "hit_rate", 10, 0.5, 0.25, 0.75, 2),
+                ("recall:etrec_u2i", "", "hit_rate", 10, 0.25, 0.125, 0.5, 2),
+                ("popularity", "", "hit_rate", 10, 0.125, None, None, 2),
             ],
         ),
     }

@@ -74,7 +74,8 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
     item_table = "rec_sln_demo_item_table_v1"
     assert contracts[item_table] == {name: load_contract(name).content_id for name in (item_table, "input_item")}
     assert set(contracts[solution().tables.behavior.table]) == {"input_behavior"}
-    assert {"subject": "ranking", "measure": "auc", "k": 0, "value": 0.731, "n": 4} in about["metrics"]
+    auc = {"value": 0.731, "low": 0.7, "high": 0.75, "n": 4}
+    assert {"subject": "ranking", "slice": "", "measure": "auc", "k": 0, **auc} in about["metrics"]
     assert "Short history: user_features lacks 14 of 14 days of home_page_actions_daily." in about["notes"]
     assert all(note.startswith("Short history: ") for note in about["notes"])  # the day stands alone
     for text in (json.dumps(about), page):
@@ -89,6 +90,9 @@ def test_the_report_shows_the_day(bundle):
         "12.5%",
         "etrec_u2i (1), hot (1)",
         "Lately: Title &lt;1&gt;",
+        "Because of their click on “Title &lt;1&gt;”",
+        "the busiest 1% (1 item) 25.0% of the recommendations",  # item 1: one of four rows, and the only click
+        "100.0% of the clicks",
         "ü-3",
         "62.5%",
     ):
@@ -114,7 +118,7 @@ def test_the_same_tables_published_anywhere_and_again_are_the_same_bytes(
 
 
 def test_other_rows_or_another_configuration_are_another_version(bundle, published):
-    configured = publish(solution(target="praise"), DS)
+    configured = publish(solution(publish={"top_n": 10}), DS)
     write_table("home_page_hot", [("-1", "2", 3.5, 1)])
     changed = publish(solution(), DS)
     assert len({address.rsplit("/", 1)[1] for address in (bundle, configured, changed)}) == 3
@@ -136,7 +140,7 @@ def test_vectors_are_published_as_they_are_by_their_full_key(published):
 
 
 def test_without_a_model_the_bundle_says_why(published):
-    rows = [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "recall")]
+    rows = [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")]
     write_table("home_page_recommendations", rows)
     why = metadata(status="too_little_data", reason="2 positives, 100 are needed")
     write_table("home_page_rank_model", [("too_little_data", None, why)])
@@ -148,8 +152,30 @@ def test_without_a_model_the_bundle_says_why(published):
     assert verify(address) == []
 
 
+def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_serves(published):
+    gate = {
+        "accepted": False,
+        "reason": "GAUC 0.5500 on the test days, the item's own rate 0.5800: it does not beat it",
+    }
+    held_back = metadata(status="held_back", gate={**gate, "margin": 0.005})
+    write_table("home_page_rank_model", [("held_back", boosters(), held_back)])
+    write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
+    address = publish(solution(), DS)
+    said = f"The model trained on {DS} was held back: {gate['reason']}. The one of 20261118 serves."
+    assert said in manifest(address)["notes"]
+    assert manifest(address)["model"]["newest"] == {"ds": DS, **gate}
+    assert open_store(address).get("model/is_click.ubj") == b"older"
+
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")])
+    address = publish(solution(), DS)
+    said = f"Lists are ordered by recall score: no model has passed the gate ({gate['reason']})."
+    assert said in manifest(address)["notes"] and verify(address) == []
+    assert json.loads(open_store(address).get("model/none.json")) == {"reason": said}
+
+
 def test_an_older_model_is_named(published):
-    write_table("home_page_recommendations", [("1", "2", 0.5, 1, [source("hot", 3.0, 1)], "20261118")])
+    write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
     write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
     address = publish(solution(), DS)
     assert manifest(address)["model"]["ds"] == "20261118"

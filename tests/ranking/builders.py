@@ -49,7 +49,7 @@ SHOWN = [
 def sources(spark, solution, acted=ACTED, user_rows=USER_ROWS, item_rows=ITEM_ROWS, days=(DAY_BEFORE,)) -> Sources:
     actions, items = spark.createDataFrame(acted, ACTIONS), spark.createDataFrame(item_rows, ITEMS)
     totals, days = daily_totals(actions), list(days)
-    spans = attribute_spans(items, roles.item_attributes(solution))
+    spans = attribute_spans(items, roles.preferred_attributes(solution))
     return Sources(
         days=days,
         user_features=user_features.user_features(actions, spans, solution, days, days, totals),

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.ranking import measures as m
@@ -56,12 +56,44 @@ def test_gauc_is_the_weighted_mean_of_user_aucs(rows):
         assert math.isnan(value)
 
 
-def test_log_loss_and_ne():
-    assert m.log_loss([1, 0], [0.8, 0.4]) == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
-    assert m.ne([1, 0, 0, 0], [0.25] * 4) == pytest.approx(1.0)
-    assert m.ne([1, 0], [0.8, 0.4]) == pytest.approx(m.log_loss([1, 0], [0.8, 0.4]) / math.log(2))
-    assert math.isnan(m.ne([0, 0], [0.1, 0.2]))
-    assert math.isfinite(m.log_loss([1, 0], [0.0, 1.0]))
+def test_log_loss_of_a_row_is_finite():
+    assert m.log_losses(np.array([True, False]), np.array([0.8, 0.4])) == pytest.approx(
+        [-math.log(0.8), -math.log(0.6)]
+    )
+    assert np.isfinite(m.log_losses(np.array([True, False]), np.array([0.0, 1.0]))).all()
+    assert m.entropy(0.5) == pytest.approx(math.log(2))
+
+
+def test_ndcg_and_average_precision_of_a_request():
+    # r1: hits at ranks 1 and 3 of 3; r2: no positive; r3: one hit, tied with one other row at ranks 1 and 2
+    request, label = np.array([1, 1, 1, 2, 3, 3, 3]), np.array([1, 0, 1, 0, 0, 1, 0]) > 0
+    score = np.array([9, 8, 7, 5, 6, 6, 1])
+    first, found = m.request_measures(request, score, label, (1, 0))
+    assert first.tolist() == [0, 4]
+    assert found["ndcg", 1] == pytest.approx([1.0, 0.5])
+    assert found["ndcg", 0] == pytest.approx([1.5 / (1 + 1 / math.log2(3)), (1 + 1 / math.log2(3)) / 2])
+    assert found["map", 0] == pytest.approx([(1 + 2 / 3) / 2, (1 + 1 / 2) / 2])
+
+
+@settings(derandomize=True, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=6))
+def test_equal_scores_count_as_the_mean_over_their_orders(rows):
+    rows = sorted(rows, key=lambda row: -row[1])
+    label, score = (np.array(of) for of in zip(*rows, strict=True))
+    _, found = m.request_measures(np.zeros(len(rows), int), score, label > 0, (3, 0))
+    if not label.any():
+        assert all(len(values) == 0 for values in found.values())
+        return
+    means: dict = {}
+    orders = [order for order in itertools.permutations(range(len(rows))) if (np.diff(score[list(order)]) <= 0).all()]
+    for order in orders:
+        ranks = [place + 1 for place, row in enumerate(order) if label[row]]
+        one = {("ndcg", k): m.ndcg(ranks, len(ranks), k or len(rows)) for k in (3, 0)}
+        one["map", 0] = sum((n + 1) / rank for n, rank in enumerate(ranks)) / len(ranks)
+        for key, value in one.items():
+            means[key] = means.get(key, 0.0) + value / len(orders)
+    for key, value in means.items():
+        assert found[key] == pytest.approx([value]), key
 
 
 def test_null_auc_se():

@@ -57,7 +57,10 @@ PAIRS = [("anna", "i1"), ("anna", "i2"), ("anna", "i3"), ("anna", "i9"), ("ben",
 def solution_with(*operators):
     lines = [operator.model_dump(mode="json") for operator in operators]
     behavior = {"tables": {"item": {"roles": {"tags": "tags"}}}, "recalls": RECALLS}
-    return demo_solution(features={"preference": PREFERENCE}, ranking={"features": lines}, **behavior)
+    windows = [3, 60]
+    return demo_solution(
+        features={"windows": windows, "preference": PREFERENCE}, ranking={"features": lines}, **behavior
+    )
 
 
 def typed(name: str, values: list) -> pa.Array:

@@ -50,7 +50,7 @@ def test_it_learns_and_says_from_what(trained):
     assert told["spans"]["train"]["rows"] == 1200
     assert told["metrics"]["model"]["auc"] > told["metrics"]["item_ctr"]["auc"] > 0.7
     assert told["metrics"]["model"]["ne"] < 1
-    assert list(told["importance"])[:2] == ["item__ctr_60d", "item__category"]
+    assert list(told["importance"])[:2] == ["item__ctr_15d", "item__category"]
     assert told["serving_context"]["hour"] == 9
     json.dumps(told, allow_nan=False)
 

@@ -7,8 +7,10 @@ import math
 import pytest
 
 from jobs.ranking.feature_list import category_columns, number_columns
+from jobs.ranking.models import Model
 from jobs.ranking.negatives import offered_by_actions, offered_by_snapshot
 from jobs.ranking.rank_samples import labelled, rank_samples
+from jobs.ranking.serving_context import serving_context
 from tests.features.builders import ACTIONS, EVENTS, ITEMS, demo_solution, rows_of
 from tests.ranking.builders import ACTED, DAY, DAY_BEFORE, ITEM_ROWS, SHOWN, USER_ROWS, at, shown, sources
 
@@ -78,6 +80,20 @@ def test_nothing_after_the_day_before_reaches_a_feature(spark, samples):
     for now, before in zip(after, samples, strict=True):
         assert {c: now[c] for c in described} == {c: before[c] for c in described}
     assert [r["is_click"] for r in after] == [0, 1, 0]
+
+
+def test_position_is_recorded_and_fixed_when_candidates_are_scored(spark):
+    solution = demo_solution(tables={"behavior": {"roles": {"position": "place"}}})
+    rows = [
+        (DAY, "r", "u", "i", e, at(2, h), None, "home", p, None) for e, h, p in (("click", 8, 9.0), ("expr", 7, 3.0))
+    ]
+    events = spark.createDataFrame(rows, EVENTS.replace("scene string,", "scene string, position double,"))
+    assert labelled(events, solution).first()["position"] == 3.0  # of the first event, as the rest of the context
+    assert "position" in number_columns(solution) and "position" not in number_columns(demo_solution())
+    model = Model({}, {"serving_context": {"hour": 9, "scene": "home", "net_type": None}})
+    assert serving_context(model, DAY, solution) == {
+        "hour": 9, "weekday": 1, "position": 1.0, "scene": "home", "net_type": None,
+    }  # fmt: skip
 
 
 def test_no_events_give_no_samples(spark):

@@ -16,7 +16,7 @@ from tests.ranking.builders import DAY_BEFORE, sample_table, shown, sources
 CANDIDATES = (
     "user_id string, item_id string, score double, rank int, sources array<struct<recall:string,score:double,rank:int>>"
 )
-HOT = "group_key string, item_id string, score double, rank int"
+SOURCES = "sources array<struct<recall:string,score:double,rank:int>>"
 I2I = [("i2i", 0.5, 1)]
 
 
@@ -26,38 +26,22 @@ def candidates(spark):
     return spark.createDataFrame(rows, CANDIDATES)
 
 
-@pytest.fixture(scope="module")
-def hot(spark):
-    everyone = [("-1", f"h{n}", 9.0 - n, n) for n in range(1, 5)] + [("-1", "i1", 1.0, 5)]
-    return spark.createDataFrame([*everyone, ("f_18-25", "h9", 9.0, 1)], HOT)
+def pairs_of(spark, *rows):
+    """Candidates are of place 0, fill-ups have the place in which they come."""
+    columns = [(user, item, score, I2I, place) for user, item, score, place in rows]
+    return spark.createDataFrame(columns, "user_id string, item_id string, score double, " + SOURCES + ", place int")
 
 
-def filled(spark, candidates, hot, top_n, seen=()):
-    users = spark.createDataFrame([("u1",), ("u2",), ("u3",)], "user_id string")
-    seen_items = spark.createDataFrame(list(seen), "user_id string, item_id string")
-    return rec.fill_ups(candidates, users, hot, seen_items, top_n, "hot_fallback")
-
-
-def test_short_lists_are_filled_from_the_hot_list_less_what_was_seen(spark, candidates, hot):
-    rows = rows_of(filled(spark, candidates, hot, 3, [("u2", "h1"), ("u2", "h1"), ("u3", "h2")]), "user_id", "item_id")
-    assert [(r["user_id"], r["item_id"]) for r in rows] == [
-        ("u2", "h2"), ("u2", "h3"), ("u3", "h1"), ("u3", "h3"), ("u3", "h4"),
-    ]  # fmt: skip
-    assert rows[0]["sources"] == [{"recall": "hot_fallback", "score": 7.0, "rank": 2}]
-    # a list that cannot be filled stays short: u2 has i1 already, and there are four other hot items
-    assert len([r for r in rows_of(filled(spark, candidates, hot, 8), "user_id") if r["user_id"] == "u2"]) == 4
-    assert rows_of(filled(spark, candidates, hot, 1), "user_id")[0]["user_id"] == "u3"
-
-
-def test_recall_order_puts_fill_ups_last_and_breaks_ties_by_item(spark, candidates, hot):
-    lists = rec.in_recall_order(candidates, filled(spark, candidates, hot, 3), 3)
-    assert lists.columns == list(rec.COLUMNS)
-    assert [(r["user_id"], r["rank"], r["item_id"], r["score"]) for r in rows_of(lists, "user_id", "rank")] == [
+def test_recall_order_puts_fill_ups_last_and_breaks_ties_by_item(spark):
+    rows = [("u1", "i1", 0.2, 0), ("u1", "i2", 0.2, 0), ("u1", "i3", 0.9, 0), ("u1", "h2", 0.0, 1),
+            ("u2", "h2", 0.0, 1), ("u2", "h1", 0.0, 2), ("u2", "i1", -0.1, 0)]  # fmt: skip
+    lists = rec.as_ranked(rec.in_recall_order(pairs_of(spark, *rows), 3))
+    found = rows_of(lists, "user_id", "rank")
+    assert [(r["user_id"], r["rank"], r["item_id"], r["score"]) for r in found] == [
         ("u1", 1, "i3", 0.9), ("u1", 2, "i1", 0.2), ("u1", 3, "i2", 0.2),
-        ("u2", 1, "i1", 0.1), ("u2", 2, "h1", 0.0), ("u2", 3, "h2", 0.0),
-        ("u3", 1, "h1", 0.0), ("u3", 2, "h2", 0.0), ("u3", 3, "h3", 0.0),
+        ("u2", 1, "i1", -0.1), ("u2", 2, "h2", 0.0), ("u2", 3, "h1", 0.0),
     ]  # fmt: skip
-    assert {r["scored_by"] for r in lists.collect()} == {"recall"}
+    assert {(r["rank"] - r["model_rank"], *r["moves"]) for r in found} == {(0,)}
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +50,11 @@ def model():
     return rank_model(sample_table(solution), solution)
 
 
-def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, hot, model):
-    solution = demo_solution(publish={"top_n": 2})
+def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, model):
+    solution = demo_solution()
     described = sources(spark, solution)
-    lists = rows_of(
-        rec.by_model(candidates, filled(spark, candidates, hot, 2), described, model, DAY_BEFORE, DAY_BEFORE, solution),
-        "user_id", "rank",
-    )  # fmt: skip
-    assert [(r["user_id"], r["rank"]) for r in lists] == [(u, n) for u in ("u1", "u2", "u3") for n in (1, 2)]
-    assert {r["scored_by"] for r in lists} == {DAY_BEFORE}
+    lists = rows_of(rec.by_model(candidates, described, model, DAY_BEFORE, solution, 2), "user_id", "rank")
+    assert [(r["user_id"], r["rank"]) for r in lists] == [("u1", 1), ("u1", 2), ("u2", 1)]
 
     pairs = rec.in_serving_context(candidates.select("user_id", "item_id"), model, DAY_BEFORE, solution)
     table = with_features(pairs, described, solution).select(*model_select(solution, ("user_id", "item_id"))).toArrow()
@@ -98,16 +78,3 @@ def test_a_candidate_is_described_as_the_sample_of_the_next_day_will_be(spark, m
     keys = ["user_id", "item_id"]
     assert rows_of(candidates.select(*keys, *columns), *keys) == rows_of(samples.select(*keys, *columns), *keys)
     assert {row["hour"] for row in candidates.collect()} == {9}
-
-
-def test_no_candidates_and_no_users_give_no_lists(spark, hot):
-    none = spark.createDataFrame([], CANDIDATES)
-    users = spark.createDataFrame([], "user_id string")
-    assert rec.in_recall_order(none, rec.fill_ups(none, users, hot, None, 3, "hot"), 3).count() == 0
-
-
-def test_without_a_hot_list_a_lone_user_keeps_a_short_list(spark):
-    one = spark.createDataFrame([("u1", "i1", 0.2, 1, I2I)], CANDIDATES)
-    users = spark.createDataFrame([("u1",)], "user_id string")
-    lists = rec.in_recall_order(one, rec.fill_ups(one, users, spark.createDataFrame([], HOT), None, 3, "hot"), 3)
-    assert [(r["item_id"], r["rank"]) for r in lists.collect()] == [("i1", 1)]

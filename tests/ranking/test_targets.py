@@ -13,6 +13,7 @@ from jobs.lib.errors import DataError, RecflowError
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.ranking.boosting import constraints, row_weights
 from jobs.ranking.calibration import calibrated, platt, unsampled
+from jobs.ranking.learning import learned
 from jobs.ranking.matrices import Part, part_of
 from jobs.ranking.model_card import card
 from jobs.ranking.models import Scorer
@@ -174,6 +175,15 @@ def test_a_search_records_its_trials_and_takes_the_best_on_validation():
     assert again.boosters == first.boosters and again.metadata == first.metadata
 
 
+def test_a_search_for_what_is_ranked_leaves_the_other_labels_be(several):
+    _, samples, _ = several
+    fewer = SMALL | SEVERAL | {"rounds": 2}
+    searched, plain = (
+        rank_model(samples, demo_solution(ranking=fewer | {"search": {"trials": trials}})) for trials in (1, 0)
+    )
+    assert searched.boosters == plain.boosters and searched.metadata["search"]["metric"] == "ndcg"
+
+
 def test_platts_fit_and_the_chance_among_all_items_on_offer():
     rng = np.random.default_rng(1)
     scores = rng.normal(size=20_000)
@@ -200,3 +210,16 @@ def test_the_rate_of_negatives_is_what_was_drawn_of_what_was_on_offer():
     )
     part = part_of(samples, ["20261101"], ["is_click"])
     assert (part.sampled, part.offered, part.requests.tolist()) == (5, 9 + 8, [3, 5])
+
+
+def test_served_chances_are_among_all_on_offer_and_judged_ones_among_the_sampled_rows():
+    solution = demo_solution(ranking=SMALL)
+    table = sample_table(solution)
+    drawn = pa.array(table.column("is_click").to_numpy() == 0)
+    in_parts = in_memory(table.append_column(IS_SAMPLED, drawn))
+    model = learned(Samples(in_parts.rows, in_parts.of, dict.fromkeys(in_parts.days, 1_000)), solution)
+    rate = model.metadata["negative_sampling"]["rate"]
+    assert 0.003 < rate < 0.01  # some six of a thousand in every request
+    (served, _), (judged, _) = Scorer(model).score(table), Scorer(model).on_samples(table)
+    assert served == pytest.approx(judged / (judged + (1 - judged) / rate))
+    assert model.metadata["metrics"]["model"]["ne"] < 1

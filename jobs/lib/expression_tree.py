@@ -1,0 +1,78 @@
+"""The tree of an expression, what it may name, and which kinds of values go together. Free of Spark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+TEXT, NUMBER, TRUTH, TAGS, TEXTS, NUMBERS = "text", "a number", "true or false", "tags", "a list of text", "numbers"
+DAYS_SINCE, COUNT = "days_since", "count"
+ORDER, EQUAL = ("<", "<=", ">", ">="), ("==", "!=")
+
+
+class Leaf(NamedTuple):
+    """A value that is looked up. side: item, user, context (name: a column), or days_since, count (name: an event)."""
+
+    side: str
+    name: str
+    days: int = 0  # how far days_since and count look back
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A node of the tree. kind: of its value; value: of a literal, a list, or the Leaf of a name; at: its column."""
+
+    op: str
+    kind: str
+    args: tuple[Expression, ...] = ()
+    value: Any = None
+    at: int = 1
+
+    def leaves(self) -> set[Leaf]:
+        own = {self.value} if self.op == "leaf" else set()
+        return own.union(*[arg.leaves() for arg in self.args])
+
+
+@dataclass(frozen=True)
+class Names:
+    """What an expression may name. columns: side -> column -> kind; reach: days that days_since(event) looks back."""
+
+    columns: Mapping[str, Mapping[str, str]]
+    events: tuple[str, ...] = ()
+    reach: int = 30
+
+
+def must_be(found: Expression, kind: str, what: str) -> Expression:
+    if found.kind != kind:
+        raise ValueError(f"{what} must be {kind}: column {found.at} is {found.kind}")
+    return found
+
+
+def comparison(sign: str, at: int, left: Expression, right: Expression) -> Expression:
+    if sign in ORDER:
+        for side in (left, right):
+            must_be(side, NUMBER, f"a side of {sign}")
+    elif left.kind != right.kind or left.kind not in (TEXT, NUMBER, TRUTH):
+        raise ValueError(f"{sign} at column {at} cannot compare {left.kind} with {right.kind}")
+    for leaf, bound in ((left, right), (right, left)):
+        if (
+            leaf.op == "leaf"
+            and leaf.value.side == DAYS_SINCE
+            and bound.op == "literal"
+            and bound.value > leaf.value.days
+        ):
+            name, days = leaf.value.name, leaf.value.days
+            wanted = f"{DAYS_SINCE}({name}, {math.ceil(bound.value)})"
+            raise ValueError(f"{DAYS_SINCE}({name}) at column {leaf.at} looks back {days} days: write {wanted}")
+    return Expression(sign, TRUTH, (left, right), at=left.at)
+
+
+def membership(at: int, left: Expression, right: Expression) -> Expression:
+    if (left.kind, right.kind) not in ((TEXT, TEXTS), (NUMBER, NUMBERS), (TEXT, TAGS)):
+        raise ValueError(
+            f"`in` at column {at} takes text and a list of text, a number and a list of numbers, or text and "
+            f"tags, not {left.kind} and {right.kind}"
+        )
+    return Expression("in", TRUTH, (left, right), at=left.at)
