@@ -59,10 +59,9 @@ class Scoring:
         """The model's columns of each pair."""
         users = self.users.described(user_id.unique())
         known = Described(self._day, users, self.items, self._neighbours, self._hot)
+        kinds = dict.fromkeys(self.features.context_numbers, pa.float64())
         context = {
-            name: pa.array(
-                [value] * len(user_id), pa.float64() if name in self.features.context_numbers else pa.string()
-            )
+            name: pa.array([value] * len(user_id), kinds.get(name, pa.string()))
             for name, value in self._context.items()
         }
         return pair_columns(self.features, known, user_id, item_id, context)

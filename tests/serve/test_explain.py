@@ -16,7 +16,7 @@ from tests.publish.builders import DS
 
 def test_an_item_of_the_list(opened):
     about = explain(opened, "2", "1")
-    assert about["list"] == {"rank": 1, "of": 1, "score": 0.25, "scored_by": DS}
+    assert about["list"] == {"rank": 1, "of": 1, "score": 0.25, "scored_by": DS, "model_rank": 1, "moves": []}
     assert about["title"] == "Title <1>" and about["why_not"] is None
     etrec, hot = about["recalls"]
     assert (hot["recall"], hot["rank"], hot["score"]) == ("hot", 1, 3.0) and "triggers" not in hot
