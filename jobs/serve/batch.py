@@ -39,7 +39,7 @@ log = logging.getLogger("recflow")
 FIELDS = {"users-to-items": {"userId"}, "related": {"itemId"}, "rank": {"userId", "itemList"}, "users": {"itemId"}}
 SHAPES = tuple(FIELDS)
 LINES_AT_ONCE = {"users-to-items": 5_000, "related": 5_000, "rank": 200, "users": 50}
-MOST_ITEMS = 10_000  # of one list to rank
+MOST_ITEMS = 1_000  # of one list to rank
 SHOWN = 1_000  # characters of a line that is no JSON
 
 
@@ -146,7 +146,7 @@ def _items(items: list[str], scores: list[float]) -> dict:
 
 def _ranked(scoring: Scoring, given: list[dict]) -> list[Answer]:
     """Every item of each list, by the model's score for its user."""
-    problems = [_unknown(scoring, line) for line in given]
+    problems = _problems(scoring, given)
     good = [line for line, problem in zip(given, problems, strict=True) if problem is None]
     pairs = [(line["userId"], item) for line in good for item in line["itemList"]]
     users, items = (pa.array([pair[n] for pair in pairs], pa.string()) for n in (0, 1))
@@ -165,19 +165,24 @@ def _ranked(scoring: Scoring, given: list[dict]) -> list[Answer]:
     return answers
 
 
-def _unknown(scoring: Scoring, line: dict) -> str | None:
-    """The id of a line that the bundle does not know, in words."""
-    for name, known in (("userId", scoring.users.ids), ("itemList", scoring.item_ids), ("itemId", scoring.item_ids)):
-        ids = line.get(name, [])
-        ids = ids if isinstance(ids, list) else [ids]
-        is_known = pc.is_in(pa.array(ids, pa.string()), value_set=known).to_pylist()
-        if not all(is_known):
-            return f"{name}: {ids[is_known.index(False)]!r} is not known to the bundle"
-    return None
+def _problems(scoring: Scoring, given: list[dict]) -> list[str | None]:
+    """Per line the first id that the bundle does not know, in words."""
+    problems: list[str | None] = [None] * len(given)
+    for field, known in (("userId", scoring.users.ids), ("itemList", scoring.item_ids), ("itemId", scoring.item_ids)):
+        asked = [(n, one) for n, line in enumerate(given) for one in _listed(line.get(field, []))]
+        is_known = pc.is_in(pa.array([one for _, one in asked], pa.string()), value_set=known).to_pylist()
+        for (n, one), there in zip(asked, is_known, strict=True):
+            if not there and problems[n] is None:
+                problems[n] = f"{field}: {one!r} is not known to the bundle"
+    return problems
+
+
+def _listed(ids: str | list[str]) -> list[str]:
+    return [ids] if isinstance(ids, str) else ids
 
 
 def _segments(scoring: Scoring, listed: pa.Array, given: list[dict], size: int) -> list[Answer]:
-    problems = [_unknown(scoring, line) for line in given]
+    problems = _problems(scoring, given)
     items = list(dict.fromkeys(line["itemId"] for line, p in zip(given, problems, strict=True) if p is None))
     best = best_users(scoring, listed, items, size) if items else {}
     answers: list[Answer] = []

@@ -19,9 +19,9 @@ class Lists:
 
     def __init__(self, rows: pa.Table) -> None:
         """rows: the key, item_id, score."""
-        self._rows = rows.combine_chunks()
+        key, self._items, self._scores = (rows.column(n).combine_chunks() for n in range(3))
         self.size = rows.nbytes
-        encoded = pc.run_end_encode(self._column(0))
+        encoded = pc.run_end_encode(key)
         ends = encoded.run_ends.to_numpy() if len(rows) else np.zeros(0, np.int64)
         self.keys, self._ends = encoded.values, np.concatenate([[0], ends])
 
@@ -33,12 +33,7 @@ class Lists:
     def _first(self, at: int, size: int) -> Listed:
         start, end = int(self._ends[at]), int(self._ends[at + 1])
         rows = slice(start, min(end, start + size))
-        items, scores = (self._column(n)[rows].to_pylist() for n in (1, 2))
-        return items, scores
-
-    def _column(self, number: int) -> pa.Array:
-        column = self._rows.column(number)
-        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return self._items[rows].to_pylist(), self._scores[rows].to_pylist()
 
 
 def lists_of_users(bundle: Bundle, users: list[str] | None = None) -> Lists:

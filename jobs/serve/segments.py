@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from jobs.serve.scoring import Scoring
 
-PAIRS_AT_ONCE = 50_000
+PAIRS_AT_ONCE = 200_000
 
 
 def best_users(

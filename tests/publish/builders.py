@@ -28,6 +28,7 @@ TYPES = {
     "binary": pa.binary(),
     "boosters": pa.list_(pa.struct([("label", pa.string()), ("booster", pa.binary())])),
     "array<double>": pa.list_(pa.float64()),
+    "array<string>": pa.list_(pa.string()),
     "sources": SOURCES,
 }
 PREFERENCE = {"window": 15, "top": 3, "attributes": ["category", "author", "title_words"], "rates": True, "recent": 3}
