@@ -37,7 +37,9 @@ def test_dags_import_only_flowlib_and_the_parts_of_lib_that_are_free_of_spark():
         assert not found, f"{file}: {found}"
 
 
-@pytest.mark.parametrize("module", ["jobs.lib.solution", "jobs.lib.partitions", "jobs.lib.cli", "jobs.publish.bundle"])
+@pytest.mark.parametrize(
+    "module", ["jobs.lib.solution", "jobs.lib.partitions", "jobs.lib.cli", "jobs.publish.bundle", "jobs.serve.batch"]
+)
 def test_what_the_scheduler_and_triggerer_load_is_free_of_spark(module):
     code = (
         f"import sys, {module} as m; m.__dict__.get('load_solution', lambda: 0)(); assert 'pyspark' not in sys.modules"

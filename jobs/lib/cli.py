@@ -14,6 +14,7 @@ from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import load_solution
+from jobs.serve import cli as serve_cli
 
 log = logging.getLogger("recflow")
 
@@ -179,6 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
     bundle.add_argument("action", choices=["verify"])
     bundle.add_argument("address", help="a bundle, or a scenario's published folder (then its latest)")
+    serve_cli.add_recommend(command("recommend", serve_cli.run_recommend, "Show a user's published list."))
+    serve_cli.add_related(command("related", serve_cli.run_related, "Show what is related to an item, as published."))
+    serve_cli.add_explain(command("explain", serve_cli.run_explain, "Say why an item is on a user's list, or not."))
+    serve_cli.add_batch(command("batch", serve_cli.run_batch, "Batch inference: JSON Lines in and out."))
     quality_cli.add_to(command("quality", quality_cli.run, "What was judged of a day, and letting a block pass once."))
     for name, text in (("freeze", "Hold a table's days at its anchor."), ("unfreeze", "Let them flow again.")):
         command(name, _freeze, text, "solution").add_argument("table")

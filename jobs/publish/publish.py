@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import logging
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from jobs.lib import partitions, tables
 from jobs.lib.contracts import load_contract
@@ -36,13 +37,22 @@ from jobs.publish.report import report
 from jobs.publish.report_figures import Measures
 from jobs.publish.report_history import HISTORY_DAYS
 from jobs.publish.sample_lists import ACTED_ON_DAYS
+from jobs.publish.snapshot import published_items, published_lists, published_users
+from jobs.ranking.feature_definition import definition_of
+from jobs.ranking.feature_list import feature_list
 from jobs.ranking.model_card import card
+from jobs.ranking.rank_samples import list_reads, read_sources
+from jobs.recall.inputs import listing
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 log = logging.getLogger("recflow")
 
 CONTRACT = None
 SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics", "cadence", "short_history")
-PUBLISHED = ("user_features", "item_features", "recommendations", "evaluation")
+FILTERED = "filtered"  # what filters removed, where the solution has any
+PUBLISHED = ("user_features", "item_features", "recommendations", "evaluation", FILTERED)
 # contract -> key column, and the columns that pairec's readers select
 _PAIREC = {
     "recall_i2i": ("trigger_item_id", ("item_id", "similar_item_ids")),
@@ -77,22 +87,36 @@ def publish(solution: Solution, ds: str, back: bool = False) -> str:
 def _tables(solution: Solution, ds: str, store_url: str) -> list[Entry]:
     """Everything that Spark writes, under its final keys in the staging folder."""
     exports: list[tuple[str, list[str], dict[str, Form]]] = [
-        ("recommendations", ["user_id", "rank", "item_id"], {"recommendations": Lists()}),
-        ("user_features", ["user_id"], {"features/user": Rows()}),
-        ("item_features", ["item_id"], {"features/item": Rows()}),
+        (
+            "recommendations",
+            ["user_id", "rank", "item_id"],
+            {"recommendations": Lists(), "recommendations/rows": Rows()},
+        ),
     ]
     for node in solution.nodes():
         if node.stage == "recall":
             exports.append((node.name, *_recall_forms(node)))
+        elif node.name == FILTERED:
+            exports.append((FILTERED, ["user_id", "item_id", "filter"], {FILTERED: Rows()}))
 
-    def written(name: str, order: list[str], forms: dict[str, Form]) -> list[Entry]:
+    def of_table(name: str, order: list[str], forms: dict[str, Form]) -> list[Entry]:
         table = solution.table(name)
         rows = tables.read_days(table, [ds], needed_by="publish").drop("ds")
         record = partitions.record(table, ds)
         count = record["rows"] if record else rows.count()
         return write_parts(rows, order, count, forms, store_url)
 
-    return [entry for entries in at_once(*[partial(written, *export) for export in exports]) for entry in entries]
+    def of_rows(folder: str, order: list[str], rows: DataFrame) -> list[Entry]:
+        return write_parts(rows, order, rows.count(), {folder: Rows()}, store_url)
+
+    sources = read_sources(solution, [ds], needed_by="publish")
+    writing = [partial(of_table, *export) for export in exports]
+    writing.append(partial(of_rows, "features/user", ["user_id"], published_users(sources, solution)))
+    writing.append(partial(of_rows, "features/item", ["item_id"], published_items(sources, solution)))
+    for name, rows in published_lists(sources, solution):
+        order, _ = _recall_forms(next(node for node in solution.nodes() if node.name == name))
+        writing.append(partial(of_rows, f"features/lists/{name}", order, rows))
+    return [entry for entries in at_once(*writing) for entry in entries]
 
 
 def _recall_forms(node: Node) -> tuple[list[str], dict[str, Form]]:
@@ -114,13 +138,32 @@ def _small_objects(solution: Solution, ds: str, model: Model) -> dict[str, bytes
         objects = {
             **{f"model/{label}.ubj": booster for label, booster in model.boosters.items()},
             "model/card.md": card(model.ds, model.metadata).encode(),
-            "model/features.json": json_bytes(model.metadata["features"]),
+            "model/features.json": json_bytes(_feature_list(solution, model)),
             "model/training.json": json_bytes({"ds": model.ds, **model.metadata}),
         }
     if solution.publish.fallback:
         (row,) = small_table(solution, solution.publish.fallback, ds, ["key", "item_ids", "count"])
         objects["fallback/hot.json"] = json_bytes(row)
     return objects
+
+
+def _feature_list(solution: Solution, model: Model) -> dict:
+    """columns: those that the model takes; definition: how a reader makes them of what is published."""
+    features = feature_list(solution)
+    return {"version": features.id, "columns": model.metadata["features"], "definition": definition_of(features)}
+
+
+def _recalls(solution: Solution, ds: str) -> list[dict]:
+    """The recall lines in the solution's order. weight: in the candidates of the day, of those that list for users."""
+    weights = {line.name: line.fusion_weight for line in listing(solution)}
+    if solution.fusion.method == "learned":
+        weights |= {
+            row["recall"]: row["weight"] for row in small_table(solution, "fusion_weights", ds, ["recall", "weight"])
+        }
+    return [
+        {"name": line.name, "kind": line.module.CONTRACT, "source": line.source, "weight": weights.get(line.name)}
+        for line in solution.recalls
+    ]
 
 
 def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dict:
@@ -139,6 +182,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
             "contracts": _contracts(solution, ds, [r for r in records if r is not None]),
         },
         "inputs": inputs,
+        "recalls": _recalls(solution, ds),
         "model": {"ds": model.ds, "metrics": model.metadata.get("metrics"), "newest": model.newest},
         "metrics": [
             {"subject": subject, "slice": part, "measure": measure, "k": k, **found._asdict()}
@@ -173,12 +217,16 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     needed = [n for n in made if n.stage in ("recall", "diagnostics") or n.name in PUBLISHED]
     tables, actions = solution.tables, solution.table("actions_daily")
     return Reads(
-        needs=tuple((solution.table(n.name), ds) for n in needed),
+        needs=(
+            *((solution.table(n.name), ds) for n in needed),
+            *(p for config in (tables.item, tables.user) for p in input_of(config, ds)),
+        ),
         found=(
             *((solution.table(n.name), ds) for n in made if n not in needed),
-            *(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
+            *input_of(tables.behavior, ds),
             *on_days(actions, window(ds, ACTED_ON_DAYS)),
             *on_days(solution.table("evaluation"), window(ds, HISTORY_DAYS)[:-1]),
+            *list_reads(solution, ds),
             *(p for n in made for p in importlib.import_module(n.module).reads(ds, solution, n).wanted),
         ),
         model_up_to=ds,

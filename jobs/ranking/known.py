@@ -143,18 +143,24 @@ def listed(features: FeatureList) -> dict[str, Listed]:
     return found
 
 
+def item_columns(sources: Sources, features: FeatureList, solution: Solution) -> DataFrame:
+    """One row per (feature_ds, item_id) of all items with features or in the snapshot, numbers as DOUBLE."""
+    numbers = [c for c in windows_of(solution, "item").names if c in features.of_item]
+    known = sources.item_features.select(F.col("ds").alias("feature_ds"), "item_id", *numbers)
+    if sources.items is None:
+        return known
+    snapshot = _attributes(sources.items, snapshot_features(sources.items, solution, "item"), features)
+    if "feature_ds" not in snapshot.columns:
+        dates = sources.items.sparkSession.createDataFrame([(ds,) for ds in sources.days], "feature_ds string")
+        snapshot = snapshot.crossJoin(F.broadcast(dates))
+    return with_ages(known.join(snapshot, on=["feature_ds", "item_id"], how="full"))
+
+
 def item_rows(sources: Sources, features: FeatureList, solution: Solution) -> dict[str, pa.Table]:
     """Everything known of the items, by feature day; raises RecflowError where that is too much for each worker."""
     import pyarrow.compute as pc
 
-    numbers = [c for c in windows_of(solution, "item").names if c in features.of_item]
-    known = sources.item_features.select(F.col("ds").alias("feature_ds"), "item_id", *numbers)
-    if sources.items is not None:
-        snapshot = _attributes(sources.items, snapshot_features(sources.items, solution, "item"), features)
-        if "feature_ds" not in snapshot.columns:
-            dates = sources.items.sparkSession.createDataFrame([(ds,) for ds in sources.days], "feature_ds string")
-            snapshot = snapshot.crossJoin(F.broadcast(dates))
-        known = with_ages(known.join(snapshot, on=["feature_ds", "item_id"], how="full"))
+    known = item_columns(sources, features, solution)
     wanted = [F.col(c).cast("float").alias(c) if c in features.of_item else F.col(c) for c in known.columns]
     rows = known.where(F.col("feature_ds").isin(sources.days)).select(*wanted).limit(MOST_ITEM_ROWS + 1).toArrow()
     if rows.num_rows > MOST_ITEM_ROWS:

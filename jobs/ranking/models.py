@@ -63,10 +63,25 @@ class Scorer:
         predictions = {target["label"]: values for target, values in self._predicted(table)}
         return fused(self._model.metadata["score"], predictions), predictions
 
-    def _predicted(self, table: pa.Table) -> list[tuple[dict, np.ndarray]]:
+    @property
+    def features(self) -> list[str]:
+        return list(self._features)
+
+    def contributions(self, table: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Per label, what a booster's raw output (log-odds, where it predicts a probability) is made up of, and that
+        output: SHAP values (rows, features + 1), the last one being what every row starts from."""
+        rows, made = self._matrix(table), {}
+        for label, booster in self._boosters.items():
+            made[label] = (booster.predict(rows, pred_contribs=True), booster.predict(rows, output_margin=True))
+        return made
+
+    def _matrix(self, table: pa.Table) -> xgboost.DMatrix:
         import xgboost
 
-        rows = xgboost.DMatrix(model_frame(table, self._features), enable_categorical=True)
+        return xgboost.DMatrix(model_frame(table, self._features), enable_categorical=True)
+
+    def _predicted(self, table: pa.Table) -> list[tuple[dict, np.ndarray]]:
+        rows = self._matrix(table)
         raw = [(target, self._boosters[target["label"]].predict(rows)) for target in self._model.targets]
         return [(target, calibrated(values, target.get("calibration"))) for target, values in raw]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jobs.lib.days import add_days, to_date
@@ -15,10 +16,14 @@ FIRST = 1.0  # the position that all candidates are scored at
 
 
 def serving_context(model: Model | None, ds: str, solution: Solution) -> dict[str, Any]:
-    """By context column: the weekday of the day after; hour and categories as they were most frequent among the model's
-    training rows, None without a model; every item stands in the first place."""
+    """By context column, see `usual_context`; None for what a model says, where there is none."""
     usual = {} if model is None else model.metadata["serving_context"]
+    return usual_context(usual, ds, context_numbers(solution), context_categories(solution))
+
+
+def usual_context(usual: dict[str, Any], ds: str, numbers: Iterable[str], categories: Iterable[str]) -> dict[str, Any]:
+    """The weekday of the day after; hour and categories as they were most frequent among the model's training rows
+    (its `serving_context`); every item stands in the first place."""
     weekday = to_date(add_days(ds, 1)).weekday()
     fixed = {"hour": usual.get("hour"), "weekday": weekday, POSITION: FIRST}
-    numbers = {name: fixed[name] for name in context_numbers(solution)}
-    return numbers | {c: usual.get(c) for c in context_categories(solution)}
+    return {name: fixed[name] for name in numbers} | {c: usual.get(c) for c in categories}

@@ -11,6 +11,7 @@ import json
 import deltalake
 import pyarrow as pa
 
+from jobs.features.windows import windows_of
 from jobs.lib import partitions
 from jobs.lib.contracts import load_contract
 from jobs.lib.settings import PROJECT_ROOT
@@ -27,8 +28,25 @@ TYPES = {
     "binary": pa.binary(),
     "boosters": pa.list_(pa.struct([("label", pa.string()), ("booster", pa.binary())])),
     "array<double>": pa.list_(pa.float64()),
+    "array<string>": pa.list_(pa.string()),
     "sources": SOURCES,
 }
+PREFERENCE = {"window": 15, "top": 3, "attributes": ["category", "author", "title_words"], "rates": True, "recent": 3}
+OPERATORS = [
+    {"op": "lookup", "of": "category", "stats": ["cnt", "share", "seen", "rate", "lift"]},
+    {"op": "lookup", "of": "title_words", "stats": ["cnt", "rate"]},
+    {"op": "match", "of": "author", "top": 1},
+    {"op": "tag_overlap", "of": "category"},
+    {"op": "text_overlap", "last": 2},
+    {"op": "history"},
+    {"op": "days_since", "of": "user__follow_cnt"},
+    {"op": "id", "of": "author"},
+    {"op": "combo", "of": ["user__gender", "item__category"]},
+    {"op": "raw", "of": "item__ctr_15d", "transform": "log"},
+    {"op": "similarity", "of": "etrec_i2i", "last": 3, "every_days": 1},
+    {"op": "recall_score", "of": "etrec_u2i", "every_days": 1},
+    {"op": "recall_score", "of": "hot", "every_days": 1},
+]
 FEATURES = [
     {"name": "item__ctr_15d", "type": "number", "categories": None},
     {"name": "user__gender", "type": "category", "categories": ["female", "male"]},
@@ -39,6 +57,8 @@ def solution(**changes) -> Solution:
     """The home_page solution with the recalls of these tests."""
     raw = read_yaml(PROJECT_ROOT / "dags" / "home_page.yaml")
     raw["fusion"] = {"method": "fixed"}
+    raw["features"] = {"windows": [15], "events": ["expr", "click"], "preference": PREFERENCE}
+    raw["ranking"]["features"] = OPERATORS
     raw["recalls"] = [
         {"name": "hot", "job": "hot"},
         {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"},
@@ -85,6 +105,7 @@ def metadata(**changes) -> str:
         "score": "is_click",
         "features": FEATURES,
         "features_version": "0123456789ab",
+        "serving_context": {"hour": 9, "scene": "home", "net_type": None},
         "params": {"max_depth": 2},
         "weights": {"labels": {}, "half_life_days": None},
         "search": None,
@@ -97,6 +118,30 @@ def metadata(**changes) -> str:
         "metrics": {"model": {"auc": 0.75}, "item_ctr": {"auc": 0.6}},
     }
     return json.dumps({**about, **changes}, sort_keys=True)
+
+
+KNOWN_USER = {
+    "user__history_days": 15.0,
+    "user__click_cnt_15d": 4.0,
+    "user__ctr_15d": 0.3,
+    "user__category_click_kv_15d": "food:4,a%3Ab:1",
+    "user__category_expr_kv_15d": "food:7",
+    "user__category_click_top_share_15d": 0.8,
+    "user__author_click_kv_15d": "7:5",
+    "user__author_click_top_share_15d": 1.0,
+    "user__title_words_click_kv_15d": "title:4,1:2,2:1",
+    "user__title_words_click_top_share_15d": 4 / 9,
+    "user__title_words_expr_kv_15d": "title:7",
+    "user__recent_click_kv_15d": "2:20777,10:20776,x%3A1:20770",
+}
+
+
+def _features(side: str, known: dict[str, dict]) -> tuple[str, list[tuple]]:
+    """Columns and rows of a feature table; what is not said of one is missing."""
+    names = windows_of(solution(), side).names
+    kinds = ["string" if "_kv_" in name else "double" for name in names]
+    columns = ", ".join([f"{side}_id string", *(f"{n} {kind}" for n, kind in zip(names, kinds, strict=True))])
+    return columns, [(key, *(values.get(name) for name in names)) for key, values in known.items()]
 
 
 def source(recall: str, score: float, rank: int) -> dict:
@@ -114,6 +159,16 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
             "praise_count bigint, pub_time bigint",
             [(i, 30.0, f"Title <{i}>", "food", 7, 3, 1, 1_700_000_000) for i in (1, 2, 3, 4)],
         ),
+        "rec_sln_demo_user_table_v1": (
+            "rec_sln_demo_user_table_v1",
+            "user_id bigint, gender string, age bigint, city string, item_cnt bigint, follow_cnt bigint, "
+            "follower_cnt bigint, register_time bigint, tags string",
+            [
+                (1, "female", 30, "Oslo", 0, 1_700_000_000, 2, 1_600_000_000, "food, toys"),
+                (2, "male", None, None, 1, 3, 4, 1_650_000_000, None),
+                (5, None, 40, "Bergen", 2, 5, 6, 1_690_000_000, "toys"),
+            ],
+        ),
         "home_page_actions_daily": (
             "actions_daily",
             "user_id string, item_id string, event string, cnt bigint, value_micros bigint, last_time bigint",
@@ -121,13 +176,11 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         ),
         "home_page_user_features": (
             "user_features",
-            "user_id string, user__history_days double, user__click_cnt_7d double, user__category_click_kv_15d string",
-            [("2", 15.0, None, None), ("1", 15.0, 4.0, "food:4")],
+            *_features("user", {"2": {"user__history_days": 15.0}, "1": KNOWN_USER}),
         ),
         "home_page_item_features": (
             "item_features",
-            "item_id string, item__history_days double, item__ctr_15d double",
-            [("10", 15.0, 0.5), ("2", 15.0, 0.25), ("1", 15.0, 1 / 3)],
+            *_features("item", {i: {"item__ctr_15d": rate} for i, rate in (("10", 0.5), ("2", 0.25), ("1", 1 / 3))}),
         ),
         "home_page_hot": (
             "recall_hot",

@@ -126,12 +126,19 @@ assert pairec['etrec_u2i'] == {'1': '2:etrec_u2i:0.5,3:etrec_u2i:0.2', '2': '1:e
 assert pairec['hot'] == {'-1': '2:hot:3.0,1:hot:0.5'}, pairec
 long = polars.read_parquet(f'{folder}/recall/etrec_i2i/*.parquet')
 assert long.rows() == [('1', '2', 0.5, 1), ('10', '1', 0.1, 1), ('2', '1', 0.5, 1), ('2', '3', 0.25, 2)], long
-items = polars.read_parquet(f'{folder}/features/item/*.parquet')
-assert items.rows() == [('1', 15.0, 1 / 3), ('10', 15.0, 0.5), ('2', 15.0, 0.25)], items
+items = polars.read_parquet(f'{folder}/features/item/*.parquet').select('item_id', 'item__ctr_15d', 'title')
+assert items.rows() == [('1', 1 / 3, 'Title <1>'), ('10', 0.5, None), ('2', 0.25, 'Title <2>'),
+                        ('3', None, 'Title <3>'), ('4', None, 'Title <4>')], items
+users = polars.read_parquet(f'{folder}/features/user/*.parquet')
+users = users.select('user_id', 'user__click_cnt_15d', 'user__category_click_kv_15d', 'user__gender', 'tags')
+assert users.rows() == [('1', 4.0, 'food:4,a%3Ab:1', 'female', ['food', 'toys']), ('2', None, None, 'male', None),
+                        ('5', None, None, None, ['toys'])], users
+shown = duckdb.sql(f"select user_id, item_id, rank, sources[1].recall from '{folder}/recommendations/rows/*.parquet'")
+assert shown.fetchall()[0] == ('1', '2', 1, 'etrec_u2i'), shown
 with gzip.open(f'{folder}/recommendations/part-00000.jsonl.gz', 'rt') as lines:
     assert [json.loads(line)['output']['recommendedItems'] for line in lines] == [['2', '3'], ['1'], ['2']]
 assert json.load(open(f'{folder}/fallback/hot.json'))['key'] == '-1'
-features = json.load(open(f'{folder}/model/features.json'))
+features = json.load(open(f'{folder}/model/features.json'))['columns']
 gender = pandas.Categorical(['male'], categories=features[1]['categories'])
 rows = pandas.DataFrame({features[0]['name']: [0.3], features[1]['name']: gender})
 booster = xgboost.Booster(model_file=f'{folder}/model/is_click.ubj')

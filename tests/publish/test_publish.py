@@ -34,6 +34,9 @@ def test_a_day_becomes_one_bundle_that_holds(bundle):
     assert sorted(content(bundle)) == [
         "fallback/hot.json",
         "features/item/part-00000.parquet",
+        "features/lists/etrec_i2i/part-00000.parquet",
+        "features/lists/etrec_u2i/part-00000.parquet",
+        "features/lists/hot/part-00000.parquet",
         "features/user/part-00000.parquet",
         "manifest.json",
         "model/card.md",
@@ -48,6 +51,7 @@ def test_a_day_becomes_one_bundle_that_holds(bundle):
         "recall/hot/part-00000.parquet",
         "recall/hot_fallback/part-00000.parquet",
         "recommendations/part-00000.jsonl.gz",
+        "recommendations/rows/part-00000.parquet",
         "report/index.html",
     ]
     assert [key for key in open_store(root).list() if not key.startswith(f"ds={DS}/v=")] == ["latest.json"]
@@ -114,7 +118,7 @@ def test_the_same_tables_published_anywhere_and_again_are_the_same_bytes(
 
 
 def test_other_rows_or_another_configuration_are_another_version(bundle, published):
-    configured = publish(solution(target="praise"), DS)
+    configured = publish(solution(publish={"top_n": 10}), DS)
     write_table("home_page_hot", [("-1", "2", 3.5, 1)])
     changed = publish(solution(), DS)
     assert len({address.rsplit("/", 1)[1] for address in (bundle, configured, changed)}) == 3

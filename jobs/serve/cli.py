@@ -1,0 +1,133 @@
+"""`recflow recommend`, `related`, `explain` and `batch`: what a published bundle says. They read nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.lib.days import check_ds
+from jobs.lib.errors import RecflowError
+from jobs.lib.settings import settings
+from jobs.lib.solution import load_solution
+
+if TYPE_CHECKING:
+    from jobs.serve.published import Bundle
+
+SOME_FAILED = 3  # exit status of `batch` when it wrote lines with an error
+SHAPES = ("users-to-items", "related", "rank", "users")
+
+
+def add_recommend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", required=True)
+    _add_common(parser)
+
+
+def add_related(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--item", required=True)
+    parser.add_argument("--recall", help="an item-to-item recall (default: the one whose user lists weigh most)")
+    _add_common(parser)
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--item", required=True)
+    _add_common(parser, has_size=False)
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shape", choices=SHAPES, help="what lines ask for (default: by the first; itemId: related)")
+    parser.add_argument("--in", dest="given", required=True, metavar="FILE", help="JSON Lines")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="JSON Lines, one for each; replaced when all are done"
+    )
+    parser.add_argument("--recall", help="for related: an item-to-item recall")
+    _add_common(parser, has_json=False)
+
+
+def _add_common(parser: argparse.ArgumentParser, has_size: bool = True, has_json: bool = True) -> None:
+    if has_size:
+        parser.add_argument("--size", type=int, default=20, help="how many at most (default 20)")
+    if has_json:
+        parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--bundle", metavar="ADDRESS", help="a bundle, or a scenario's published folder (then its latest)"
+    )
+    parser.add_argument("--ds", help="the solution's bundle of this day (default: its latest)")
+    parser.add_argument("--solution", help="solution file, for its scenario's name (default as for the other commands)")
+
+
+def run_recommend(arguments: argparse.Namespace) -> None:
+    from jobs.serve.lists import lists_of_users
+
+    with _opened(arguments) as bundle:
+        [found] = lists_of_users(bundle, [arguments.user]).of([arguments.user], _size(arguments))
+        if found is None:
+            raise RecflowError(f"{bundle.address} has no list for user {arguments.user!r}")
+        _print_list(bundle, arguments, {"userId": arguments.user}, *found)
+
+
+def run_related(arguments: argparse.Namespace) -> None:
+    from jobs.serve.lists import i2i_of, related_items
+
+    with _opened(arguments) as bundle:
+        recall = i2i_of(bundle, arguments.recall)
+        [found] = related_items(bundle, recall, [arguments.item]).of([arguments.item], _size(arguments))
+        if found is None:
+            raise RecflowError(f"{bundle.address}: {recall} relates nothing to item {arguments.item!r}")
+        _print_list(bundle, arguments, {"itemId": arguments.item, "recall": recall}, *found)
+
+
+def run_explain(arguments: argparse.Namespace) -> None:
+    from jobs.serve.explain import explain
+    from jobs.serve.explain_text import explain_text
+
+    with _opened(arguments) as bundle:
+        about = explain(bundle, arguments.user, arguments.item)
+    print(json.dumps(about, ensure_ascii=False) if arguments.json else explain_text(about))
+
+
+def run_batch(arguments: argparse.Namespace) -> int:
+    """Exit status 0: every line was served; 3: some have an error; 1: nothing was written."""
+    from jobs.serve.batch import batch
+
+    with _opened(arguments) as bundle:
+        lines, failed = batch(
+            bundle, Path(arguments.given), Path(arguments.out), arguments.shape, _size(arguments), arguments.recall
+        )
+        print(f"{arguments.out}: {lines:,} lines, {failed:,} of them with an error, from {bundle.address}")
+    return SOME_FAILED if failed else 0
+
+
+def _opened(arguments: argparse.Namespace) -> Bundle:
+    from jobs.serve.published import Bundle, of_day
+
+    if arguments.bundle:
+        if arguments.ds or arguments.solution:
+            raise RecflowError("give either --bundle, or --ds and --solution")
+        return Bundle(arguments.bundle)
+    root = f"{settings().publish_root}/{load_solution(arguments.solution).scenario}"
+    return Bundle(of_day(root, check_ds(arguments.ds)) if arguments.ds else root)
+
+
+def _size(arguments: argparse.Namespace) -> int:
+    if arguments.size < 1:
+        raise RecflowError(f"--size is {arguments.size}; at least 1 is needed")
+    return arguments.size
+
+
+def _print_list(
+    bundle: Bundle, arguments: argparse.Namespace, given: dict[str, str], items: list[str], scores: list[float]
+) -> None:
+    from jobs.serve.explain import titles_of
+
+    if arguments.json:
+        line = {"input": given, "output": {"recommendedItems": items, "scores": scores}, "error": None}
+        print(json.dumps(line, ensure_ascii=False))
+        return
+    titles = titles_of(bundle, items)
+    print(bundle.address + "".join(f"\n{name}: {value}" for name, value in given.items()))
+    width = max(len(item) for item in items)
+    for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
+        print(f"{rank:>4}  {item:<{width}}  {score:<10.6g}  {titles.get(item, '')}".rstrip())

@@ -1,0 +1,161 @@
+"""Batch inference line by line, and the commands, over the one small bundle. Free of Spark but for making it."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from jobs.lib.cli import main
+from jobs.lib.errors import RecflowError
+from jobs.publish.bundle import BundleError
+from jobs.serve.batch import batch
+from jobs.serve.lists import Lists, i2i_of
+from jobs.serve.published import Bundle, of_day
+from jobs.serve.scoring import Scoring
+from jobs.serve.segments import best_users
+from tests.publish.builders import DS
+
+
+def served(bundle, tmp_path, lines, **options) -> list[dict]:
+    """Each line of output; text goes in as it is."""
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    total, failed = batch(bundle, given, out, **options)
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (total, failed) == (len(written), sum(line["error"] is not None for line in written))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+    return written
+
+
+def test_lists_of_users_and_bad_lines_between_them(opened, tmp_path):
+    bad = ['{"userId": ', "[1]", {"userId": 1}, {"userId": "1", "size": 3}, {"userId": "nobody"}]
+    lines = served(opened, tmp_path, [{"userId": "1"}, *bad, "", {"userId": "ü-3"}], size=2)
+    assert lines[0] == {
+        "input": {"userId": "1"},
+        "output": {"recommendedItems": ["2", "3"], "scores": [0.75, 0.125]},
+        "error": None,
+    }
+    assert [line["error"] for line in lines[1:6]] == [
+        "no JSON: Expecting value: line 1 column 11 (char 10)",
+        "an object is expected",
+        "userId: text is expected",
+        "users-to-items takes the fields userId, not userId, size",
+        "userId: the bundle has no list for 'nobody'",
+    ]
+    assert lines[1]["input"] == '{"userId":' and all(line["output"] is None for line in lines[1:6])
+    assert lines[6]["output"] == {"recommendedItems": ["2"], "scores": [0.5]}
+    assert len(lines) == 7
+
+
+def test_related_items_are_those_of_the_published_recall(opened, tmp_path):
+    lines = served(opened, tmp_path, [{"itemId": "2"}, {"itemId": "3"}], size=1)
+    assert [line["output"] for line in lines] == [{"recommendedItems": ["1"], "scores": [0.5]}, None]
+    with pytest.raises(RecflowError, match="has the item-to-item recalls etrec_i2i"):
+        i2i_of(opened, "hot")
+
+
+def test_a_list_is_ranked_by_the_models_score_and_equal_ones_by_id(opened, tmp_path):
+    given = [{"userId": "1", "itemList": ["4", "1", "10", "3"]}, {"userId": "1", "itemList": ["1", "gone"]}]
+    given += [
+        {"userId": "5", "itemList": ["2", "2"]},
+        {"userId": "5", "itemList": []},
+        {"userId": "5", "itemList": ["2"]},
+    ]
+    lines = served(opened, tmp_path, given)
+    scores = Scoring(opened).scores(pa.array(["1"] * 4 + ["5"]), pa.array([*given[0]["itemList"], "2"]))
+    expected = sorted(zip(given[0]["itemList"], scores[:4].tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    assert lines[0]["output"] == {
+        "recommendedItems": [item for item, _ in expected],
+        "scores": [score for _, score in expected],
+    }
+    items = lines[0]["output"]["recommendedItems"]
+    assert items.index("4") == items.index("3") + 1  # nothing tells these two apart
+    assert [line["error"] for line in lines[1:4]] == [
+        "itemList: 'gone' is not known to the bundle",
+        "itemList: an item is there twice",
+        "itemList: a list of texts is expected",
+    ]
+    assert lines[4]["output"] == {"recommendedItems": ["2"], "scores": [scores[4]]}
+
+
+def test_users_for_an_item_are_those_with_a_list(opened, tmp_path, monkeypatch):
+    scoring = Scoring(opened)
+    lines = served(opened, tmp_path, [{"itemId": "1"}, {"itemId": "gone"}, {"itemId": "10"}], shape="users", size=2)
+    listed = ["1", "2", "ü-3"]
+    for line, item in ((lines[0], "1"), (lines[2], "10")):
+        scores = scoring.scores(pa.array(listed), pa.array([item] * 3)).tolist()
+        expected = sorted(zip(listed, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:2]
+        assert line["output"] == {"recommendedUsers": [u for u, _ in expected], "scores": [s for _, s in expected]}
+    assert lines[1]["error"] == "itemId: 'gone' is not known to the bundle"
+    whole = best_users(scoring, pa.array(listed), ["1", "10"], 2)
+    monkeypatch.setattr("jobs.serve.segments.PAIRS_AT_ONCE", 2)  # one user at a time
+    assert best_users(scoring, pa.array(listed), ["1", "10"], 2) == whole
+
+
+def test_blocks_of_lines_change_nothing(opened, tmp_path, monkeypatch):
+    lines = [{"userId": user, "itemList": ["1", "2", "10"]} for user in ("1", "nobody", "2", "5", "1")]
+    whole = served(opened, tmp_path, lines, shape="rank")
+    monkeypatch.setattr("jobs.serve.batch.LINES_AT_ONCE", {"rank": 2})
+    assert served(opened, tmp_path, lines, shape="rank") == whole
+    assert served(opened, tmp_path, [], shape="rank") == []
+
+
+def test_what_cannot_be_read_or_written_is_said_and_leaves_the_output(opened, tmp_path):
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text('{"user": "1"}\n'), out.write_text("before")
+    with pytest.raises(RecflowError, match="none of its first 1 lines is of a known shape; say it with --shape"):
+        batch(opened, given, out)
+    assert out.read_text() == "before"
+    with pytest.raises(RecflowError, match="no file at"):
+        batch(opened, tmp_path / "gone", out)
+    with pytest.raises(RecflowError, match="cannot be written"):
+        batch(opened, given, tmp_path / "nowhere" / "out", shape="related")
+    with pytest.raises(RecflowError, match="--size is 0"):
+        batch(opened, given, out, size=0)
+
+
+def test_lists_by_key():
+    rows = pa.table({"key": ["a", "a", "b"], "item_id": ["x", "y", "x"], "score": [2.0, 1.0, 3.0]})
+    assert Lists(rows).of(["b", "c", "a", "a"], 9) == [
+        (["x"], [3.0]), None, (["x", "y"], [2.0, 1.0]), (["x", "y"], [2.0, 1.0])
+    ]  # fmt: skip
+    assert Lists(rows.slice(0, 0)).of(["a"], 1) == [None]
+
+
+def test_readers_check_what_they_open(bundle, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle.removeprefix("file://"), copy)
+    part = copy / "recommendations" / "rows" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with Bundle(str(copy)) as changed:
+        assert changed.rows("features/item", ["item_id"]).num_rows == 5
+        with pytest.raises(BundleError, match="part-00000.parquet has other content than the manifest says"):
+            changed.rows("recommendations/rows")
+        with pytest.raises(BundleError, match="features/item has no column colour"):
+            changed.rows("features/item", ["colour"])
+        with pytest.raises(BundleError, match="has no recall/gone"):
+            changed.rows("recall/gone")
+    with pytest.raises(BundleError, match="neither manifest.json nor latest.json"):
+        Bundle(str(tmp_path))
+
+
+def test_the_commands(bundle, tmp_path, capsys):
+    root = bundle.partition("/ds=")[0]
+    assert of_day(root, DS) == bundle
+    assert main(["recommend", "--user", "1", "--bundle", root]) == 0
+    shown = capsys.readouterr().out
+    assert "   1  2  0.75        Title <2>\n   2  3  0.125       Title <3>\n" in shown
+    assert main(["related", "--item", "2", "--json", "--size", "1", "--bundle", bundle]) == 0
+    assert json.loads(capsys.readouterr().out)["output"] == {"recommendedItems": ["1"], "scores": [0.5]}
+    assert main(["recommend", "--user", "nobody", "--bundle", bundle]) == 1
+    assert "has no list for user 'nobody'" in capsys.readouterr().err
+    given = tmp_path / "in.jsonl"
+    for text, status in (('{"userId": "1"}', 0), ('{"userId": "1"}\n{}', 3), ("{}", 1)):
+        given.write_text(text)
+        assert main(["batch", "--in", str(given), "--out", str(tmp_path / "out"), "--bundle", bundle]) == status
+    assert main(["explain", "--user", "1", "--item", "2", "--bundle", bundle]) == 0
+    assert "item 2 (Title <2>) is 1 of 2 on the list of user 1" in capsys.readouterr().out
