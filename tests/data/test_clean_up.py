@@ -137,7 +137,7 @@ def test_ages_are_counted_from_the_last_day_there_is_and_the_newest_day_is_alway
 
 def test_the_newest_trained_model_outlives_its_day(spark, solution):
     table, days = solution.table("rank_model"), [add_days(DS, -60), add_days(DS, -50), DS]
-    trained = ("trained", [("is_click", bytearray(b"x"))], '{"features": [], "targets": []}')
+    trained = ("trained", [("is_click", bytearray(b"x"))], '{"features": [], "features_version": "1"}')
     rows = [(*trained, days[0]), (*trained, days[1]), ("too_little_data", None, "{}", days[2])]
     schema = "status string, boosters array<struct<label:string,booster:binary>>, metadata string, ds string"
     write_days(spark.createDataFrame(rows, schema), table, days, "rank_model")
