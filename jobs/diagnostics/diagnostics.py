@@ -22,6 +22,7 @@ from jobs.lib.session import at_once, spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_snapshot, write_days
+from jobs.ranking.rank_samples import list_reads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -101,7 +102,11 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     return Reads(
         needs=tuple(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
         wanted=(*actions.wanted, *actions.needs, (solution.table("suspicious_users"), ds)),
-        found=(*((t, ds) for t in scored), *on_days(solution.table("rank_samples"), window(ds, learned_from))),
+        found=(
+            *((t, ds) for t in scored),
+            *list_reads(solution, ds),
+            *on_days(solution.table("rank_samples"), window(ds, learned_from)),
+        ),
         model_up_to=ds,
     )
 

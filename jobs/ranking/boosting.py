@@ -106,7 +106,7 @@ def constraints(monotone: dict[str, int], features: Features, known: list[str]) 
         if not matched:
             raise RecflowError(f"ranking.monotone: {pattern!r} matches no model column; there are: {', '.join(known)}")
         for name in matched:
-            if features.get(name) is not None:
+            if isinstance(features.get(name), list):
                 raise RecflowError(f"ranking.monotone: {pattern!r} matches {name}, a category: it has no order")
             if signs.setdefault(name, sign) != sign:
                 raise RecflowError(f"ranking.monotone: {name} is given {signs[name]} and, by {pattern!r}, {sign}")

@@ -1,7 +1,7 @@
 """What is known of users and items on the days that pairs are described as of: rows for the model's columns.
 
 Users: numbers, categories, and maps of what they have many of. Items: numbers, categories, and lists of what they have
-several of. Names and shapes are those that pair_columns.py takes.
+several of. Names and shapes are those that pairs.py takes.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _attributes(items: DataFrame, snapshot: DataFrame, features: FeatureList) ->
 
 def neighbours(sources: Sources, features: FeatureList) -> dict[str, dict[str, Any]]:
     """feature_ds -> recall -> its item-to-item list of the day that counts. Raises RecflowError where it is long."""
-    from jobs.ranking.pair_columns import Neighbours
+    from jobs.ranking.pairs import Neighbours
 
     found: dict[str, dict[str, Any]] = {ds: {} for ds in sources.days}
     for name, operator in listed(features).items():

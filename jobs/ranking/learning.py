@@ -85,7 +85,7 @@ def learned(samples: Samples, solution: Solution, current: Current | None = None
         return Model({}, base | {"reason": f"samples on {len(samples.days)} days, at least {needed} are needed"})
     columns, labels = Columns(solution), list(dict.fromkeys([*(t.label for t in targets), *solution.ranking.weights]))
     parts = {
-        "train": part_of(samples, split.train, labels, columns.look_at),
+        "train": part_of(samples, split.train, labels, columns.look_at, is_training=True),
         "validation": part_of(samples, split.validation, labels),
     }
     if parts["train"].has_flags:

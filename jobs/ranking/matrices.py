@@ -42,11 +42,11 @@ class Part:
         return sum(self.per_day)
 
 
-def part_of(samples: Samples, days: list[str], labels: list[str], looked_at=None) -> Part:
-    """looked_at: called with each day's rows."""
+def part_of(samples: Samples, days: list[str], labels: list[str], looked_at=None, is_training: bool = False) -> Part:
+    """looked_at: called with each day's rows. is_training: flagged rows are left out."""
     part, values, requests = Part(days, {}, [], np.empty(0, np.int64)), {name: [] for name in labels}, []
     for ds, read in samples.each(days):
-        rows = _kept(read, part)
+        rows = _kept(read, part) if is_training else read
         for name in labels:
             values[name].append(rows.column(name).to_numpy().astype(np.float32))
         part.per_day.append(rows.num_rows)
@@ -68,15 +68,20 @@ def matrix(
     reference: xgboost.DMatrix | None = None,
     cache: Path | None = None,
 ) -> xgboost.DMatrix:
-    """The days' model columns, binned, without labels. cache: a folder for them; None keeps them in memory."""
-    batches = _Days(samples, days, features, str(cache / f"{days[0]}_{days[-1]}") if cache else None)
+    """The days' model columns, binned, without labels. reference: of training, whose bins serve; without one these are
+    the training days, and flagged rows are left out. cache: a folder for them; None keeps them in memory."""
+    in_files = str(cache / f"{days[0]}_{days[-1]}") if cache else None
+    batches = _Days(samples, days, features, in_files, is_training=reference is None)
     of = xgboost.ExtMemQuantileDMatrix if cache else xgboost.QuantileDMatrix
     return of(batches, ref=reference, max_bin=max_bin, enable_categorical=True)
 
 
 class _Days(xgboost.DataIter):
-    def __init__(self, samples: Samples, days: list[str], features: Features, cache: str | None) -> None:
+    def __init__(
+        self, samples: Samples, days: list[str], features: Features, cache: str | None, is_training: bool
+    ) -> None:
         self._samples, self._days, self._features, self._at = samples, days, features, 0
+        self._is_training = is_training
         super().__init__(cache_prefix=cache, release_data=True)
 
     def reset(self) -> None:
@@ -84,8 +89,8 @@ class _Days(xgboost.DataIter):
 
     def next(self, input_data) -> bool:
         while self._at < len(self._days):
-            rows = _kept(self._samples.of(self._days[self._at]))
-            self._at += 1
+            read = self._samples.of(self._days[self._at])
+            rows, self._at = _kept(read) if self._is_training else read, self._at + 1
             if rows.num_rows:
                 input_data(data=model_frame(rows, self._features))
                 return True

@@ -33,10 +33,8 @@ def _summary(about: dict) -> str:
 
 
 def _spans(about: dict) -> list[tuple]:
-    return [
-        (name, _days(span["days"]), span["rows"], span["positives"], span["base_rate"])
-        for name, span in about["spans"].items()
-    ]
+    spans = [(name, about["spans"][name]) for name in ("train", "validation", "test")]
+    return [(n, _days(span["days"]), span["rows"], span["positives"], span["base_rate"]) for n, span in spans]
 
 
 def _days(days: list[str]) -> str:

@@ -103,7 +103,8 @@ def _of_day(rows: pa.Table, ds: str, shared: Shared, finish: Finish) -> pa.Table
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from jobs.ranking.pair_columns import Described, pair_columns
+    from jobs.ranking.pair_columns import pair_columns
+    from jobs.ranking.pairs import Described
 
     of_day = rows.filter(pc.equal(rows.column("feature_ds"), ds)).combine_chunks()
     is_pair = pc.is_valid(of_day.column("is_pair"))

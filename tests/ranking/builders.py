@@ -46,7 +46,9 @@ SHOWN = [
 ]
 
 
-def sources(spark, solution, acted=ACTED, user_rows=USER_ROWS, item_rows=ITEM_ROWS, days=(DAY_BEFORE,)) -> Sources:
+def sources(
+    spark, solution, acted=ACTED, user_rows=USER_ROWS, item_rows=ITEM_ROWS, days=(DAY_BEFORE,), lists=None
+) -> Sources:
     actions, items = spark.createDataFrame(acted, ACTIONS), spark.createDataFrame(item_rows, ITEMS)
     totals, days = daily_totals(actions), list(days)
     spans = attribute_spans(items, roles.preferred_attributes(solution))
@@ -56,6 +58,7 @@ def sources(spark, solution, acted=ACTED, user_rows=USER_ROWS, item_rows=ITEM_RO
         item_features=item_features.item_features(actions, solution, days, days, totals),
         users=spark.createDataFrame(user_rows, USERS),
         items=items,
+        lists=lists or {},
     )
 
 

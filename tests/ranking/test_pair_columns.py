@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from jobs.lib.feature_operators import Combo, History, Id, Lookup, Match, Raw, RecallScore, Similarity, TagOverlap
 from jobs.lib.feature_operators import TextOverlap as Text
 from jobs.ranking.feature_list import feature_list, list_day
-from jobs.ranking.pair_columns import MAP, Described, Neighbours, pair_columns
+from jobs.ranking.pair_columns import pair_columns
+from jobs.ranking.pairs import MAP, Described, Neighbours
 from tests.features.builders import demo_solution
 
 DAY = 20_000

@@ -26,6 +26,21 @@ def candidates(spark):
     return spark.createDataFrame(rows, CANDIDATES)
 
 
+OPERATORS = [
+    {"op": "lookup", "of": "category", "stats": ["cnt", "share", "seen", "rate", "lift"]},
+    {"op": "lookup", "of": "title_words", "stats": ["rate"]},
+    {"op": "match", "of": "category"},
+    {"op": "text_overlap", "last": 5},
+    {"op": "history"},
+    {"op": "similarity", "of": "etrec_i2i", "last": 5},
+    {"op": "recall_score", "of": "etrec_u2i"},
+    {"op": "recall_score", "of": "hot"},
+    {"op": "combo", "of": ["user__gender", "item__category"]},
+    {"op": "id", "of": "author"},
+    {"op": "raw", "of": "item__click_count", "transform": "log"},
+]
+
+
 def pairs_of(spark, *rows):
     """Candidates are of place 0, fill-ups have the place in which they come."""
     columns = [(user, item, score, I2I, place) for user, item, score, place in rows]
@@ -68,9 +83,30 @@ def test_lists_are_in_the_order_of_the_models_own_scores(spark, candidates, mode
 
 
 def test_a_candidate_is_described_as_the_sample_of_the_next_day_will_be(spark, model):
-    solution = demo_solution()
-    described = sources(spark, solution)
-    samples = rank_samples(shown(spark), None, described, solution)
+    solution = demo_solution(
+        recalls=[{"name": "hot", "job": "hot"}, {"name": "etrec_i2i", "job": "etrec_i2i"},
+                 {"name": "etrec_u2i", "job": "u2i", "source": "etrec_i2i"}],
+        features={"preference": {"attributes": ["category", "title_words"], "rates": True, "recent": 5}},
+        ranking={"features": OPERATORS},
+    )  # fmt: skip
+    listed = {
+        "hot": ([(DAY_BEFORE, "-1", "i1", 9.0)], "ds string, group_key string, item_id string, score double"),
+        "etrec_i2i": (
+            [(DAY_BEFORE, "i1", "i2", 0.5)],
+            "ds string, trigger_item_id string, item_id string, score double",
+        ),
+        "etrec_u2i": ([(DAY_BEFORE, "u1", "i2", 0.25)], "ds string, user_id string, item_id string, score double"),
+    }
+    lists = {name: spark.createDataFrame(*of) for name, of in listed.items()}
+    described = sources(spark, solution, lists=lists)
+    samples = rank_samples(shown(spark), None, described, solution).cache()
+    [passed] = samples.where("user_id = 'u1' and item_id = 'i2'").collect()
+    assert [passed[f"cross__{name}"] for name in ("etrec_i2i_max_last5", "etrec_u2i_score", "hot_score")] == [
+        0.5, 0.25, None,
+    ]  # fmt: skip
+    [clicked] = samples.where("user_id = 'u1' and item_id = 'i1'").collect()
+    assert (clicked["cross__item_days_since"], clicked["cross__hot_score"]) == (0.0, 9.0)
+    assert clicked["cross__title_overlap_last5"] == 1.0 and clicked["cross__category_seen"] == 2.0
     pairs = samples.select("user_id", "item_id")
     candidates = with_features(rec.in_serving_context(pairs, model, DAY_BEFORE, solution), described, solution)
     context = {"hour", "scene", "net_type"}  # of a request that has not come yet

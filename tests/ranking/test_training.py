@@ -11,9 +11,11 @@ import pytest
 
 from jobs.lib.errors import DataError, RecflowError
 from jobs.lib.settings import settings
+from jobs.ranking import rank_model as rank_model_job
 from jobs.ranking import training
 from jobs.ranking.feature_list import number_columns
 from jobs.ranking.model_input import KEYS
+from jobs.ranking.models import read_model
 from jobs.ranking.rank_model import rank_model
 from jobs.ranking.training import Request, in_own_process
 from jobs.ranking.training_rows import read_samples, stored, total_order
@@ -58,6 +60,17 @@ def test_days_come_in_the_order_of_their_keys_as_floats_and_a_sample_of_them_is_
     assert 900 < chosen.num_rows < 1_100 and chosen.equals(read_samples(fewer, days))
     other = demo_solution(ranking=SMALL | {"max_train_rows": 1_000, "seed": 8})
     assert not chosen.equals(read_samples(other, days))
+
+
+def test_the_node_writes_a_model_and_judges_the_next_beside_it(spark, solution):
+    days, node = store_samples(sample_table(solution), solution), solution.node("rank_model")
+    for ds in days[-2:]:
+        rank_model_job.main([ds], solution, node)
+    models = {ds: read_model(solution, ds) for ds in days[-2:]}
+    gates = [model.metadata["gate"] for model in models.values()]
+    assert gates[0]["current"] is None and gates[1]["current"]["ds"] == days[-2]
+    assert gates[1]["current"]["days"] == [days[-1]] and all(model.boosters["is_click"] for model in models.values())
+    assert rank_model_job.reads(days[-1], solution, node).model_up_to == days[-2]
 
 
 def test_what_the_child_refuses_is_raised_here_and_how_it_was_killed_is_said(solution, monkeypatch):
