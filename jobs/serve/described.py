@@ -15,7 +15,7 @@ from jobs.features.windows import RECENT
 from jobs.lib.feature_operators import Id, Similarity, TagOverlap
 from jobs.ranking.feature_list import FeatureList
 from jobs.ranking.known import listed
-from jobs.ranking.pair_columns import MAP, Neighbours
+from jobs.ranking.pairs import MAP, Neighbours
 from jobs.recall.pairec import EVERYONE
 from jobs.serve.published import Bundle
 

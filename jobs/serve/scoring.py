@@ -12,7 +12,8 @@ from jobs.lib.errors import RecflowError
 from jobs.publish.bundle import BundleError
 from jobs.ranking.feature_definition import features_from
 from jobs.ranking.models import Model, Scorer
-from jobs.ranking.pair_columns import Described, pair_columns
+from jobs.ranking.pair_columns import pair_columns
+from jobs.ranking.pairs import Described
 from jobs.ranking.serving_context import usual_context
 from jobs.serve.described import Users, described_items, hot, neighbours
 from jobs.serve.published import Bundle

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from dataclasses import asdict
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.lib.errors import RecflowError
+from jobs.publish.bundle import entry
+from jobs.publish.formats import schema_text
 from jobs.serve.explain import explain
 from jobs.serve.explain_text import explain_text
+from jobs.serve.published import Bundle
 from jobs.serve.scoring import Scoring
 from tests.publish.builders import DS
 
@@ -68,6 +75,23 @@ def test_in_words(opened):
         "    like 2 (Title <2>), last on 20261120: similarity 0.25 (etrec_i2i)",
     ]
     assert any(line.split()[:2] == ["user__gender", "female"] for line in shown)
+
+
+def test_what_filters_removed_is_said(bundle, opened, tmp_path):
+    assert explain(opened, "1", "4")["removed_by"] is None  # the solution has no filters
+    folder, key = tmp_path / "bundle", "filtered/part-00000.parquet"
+    shutil.copytree(bundle.removeprefix("file://"), folder)
+    rows = pa.table({"user_id": ["1", "1", "2"], "item_id": ["4", "4", "4"], "filter": ["old", "adults", "old"]})
+    (folder / key).parent.mkdir()
+    pq.write_table(rows, folder / key)
+    about = json.loads((folder / "manifest.json").read_text())
+    about["objects"].append(asdict(entry(key, (folder / key).read_bytes(), 3, schema_text(rows.schema))))
+    (folder / "manifest.json").write_text(json.dumps(about))
+    with Bundle(str(folder)) as filtered:
+        assert explain(filtered, "1", "3")["removed_by"] == []
+        removed = explain(filtered, "1", "4")
+    assert removed["removed_by"] == ["adults", "old"]
+    assert removed["why_not"] == "removed by the filter adults, old"
 
 
 def test_filters_and_re_rank_are_said_where_the_bundle_has_them():

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from jobs.lib.spark import F
-from jobs.publish.figures import model_of, totals_of
 from jobs.ranking.feature_definition import features_from
 from jobs.ranking.feature_list import feature_list
 from jobs.ranking.model_input import with_features
+from jobs.ranking.models import read_model
 from jobs.ranking.pair_scores import best_lists
 from jobs.ranking.rank_samples import read_sources
 from jobs.ranking.recommendations import in_serving_context
@@ -28,7 +28,7 @@ def by_spark(spark, one_day):
         patch.setenv("RECFLOW_WAREHOUSE", str(one_day))
         patch.delenv("RECFLOW_ENV", raising=False)
         at = solution()
-        model, sources = model_of(at, DS, totals_of(at, DS)), read_sources(at, [DS], "test")
+        model, sources = read_model(at, DS), read_sources(at, [DS], "test")
         pairs = spark.createDataFrame([(u, i) for u in USERS for i in ITEMS], "user_id string, item_id string")
         described = in_serving_context(pairs, model, DS, at)
         no_source = F.array().cast("array<struct<recall:string,score:double,rank:int>>")
