@@ -1,4 +1,5 @@
-"""A tiny flow through the real scheduler: waits at the anchors, runs, publishes; and a second run changes nothing."""
+"""A tiny flow through the real scheduler: waits at the anchors, runs, publishes. (That running all of it again changes
+nothing is shown by tests/flow/test_real_flow.py.)"""
 
 import json
 import socket
@@ -11,7 +12,7 @@ from jobs.lib.cli import main
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import load_solution
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 FIRST, LAST = "20261101", "20261106"
 
@@ -34,13 +35,13 @@ def published():
     return latest, files
 
 
-def test_a_day_waits_for_its_tables_runs_is_published_and_a_rerun_is_the_same(spark, airflow):
+def test_a_day_waits_for_its_tables_runs_is_published_and_published_again_is_the_same(spark, airflow):
     zone = load_solution().timezone
     said = []
     run = threading.Thread(target=_remember, args=(said, "home_page", LAST, zone))
     run.start()
     main(["run", "create_data", "--from", FIRST, "--to", LAST])
-    run.join(timeout=600)
+    run.join(timeout=800)
     assert not run.is_alive() and said[-1] == "finished", said
     latest, files = published()
     assert latest["ds"] == LAST
@@ -48,7 +49,7 @@ def test_a_day_waits_for_its_tables_runs_is_published_and_a_rerun_is_the_same(sp
     assert partitions.record("home_page_recommendations", LAST)["rows"] > 0
     assert partitions.present_days("home_page_rank_samples") == [f"2026110{n}" for n in (3, 4, 5, 6)]
 
-    platform.run_day("home_page", LAST, zone)
+    assert main(["run", "publish", "--ds", LAST]) == 0
     assert published() == (latest, files)
 
 
