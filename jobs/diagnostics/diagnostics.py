@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 CONTRACT = "diagnostics"
-SETTINGS = ("features", "diagnostics", "publish.active_days", "ranking.seed", "ranking.targets")
+SETTINGS = ("features", "diagnostics", "publish.active_days", "ranking.features", "ranking.seed", "ranking.targets")
 SCHEMA = "area string, subject string, measure string, value double, n bigint, ds string"
 SIDES = ("user", "item")
 

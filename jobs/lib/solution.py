@@ -125,7 +125,7 @@ class Solution(Strict):
         if problem := list_params.problem(self):
             raise ValueError(problem)
         retention.check(self)
-        if problem := importlib.import_module("jobs.ranking.feature_list").problem_of(self):
+        if problem := importlib.import_module("jobs.ranking.feature_problems").problem_of(self):
             raise ValueError(problem)
         return self
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_samples"
-SETTINGS = ("features", "ranking.negatives_per_positive", "ranking.seed")
+SETTINGS = ("features", "ranking.features", "ranking.negatives_per_positive", "ranking.seed")
 FEATURES = ("user_features", "item_features")
 
 

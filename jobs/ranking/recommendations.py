@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "recommendations"
-SETTINGS = ("features", "publish", "ranking.targets")
+SETTINGS = ("features", "publish", "ranking.features", "ranking.targets")
 EVERY = 2**31 - 1  # places of a list that nothing cuts
 
 
