@@ -23,7 +23,12 @@ from tests.features.builders import demo_solution
 from tests.ranking.builders import sample_table
 from tests.ranking.stored import store_samples
 
-SMALL = {"threads": 1, "rounds": 20, "early_stopping_rounds": 5, "params": {"learning_rate": 0.3, "max_depth": 3}}
+SMALL = {
+    "threads": 1,
+    "rounds": 20,
+    "early_stopping_rounds": 5,
+    "params": {"learning_rate": 0.3, "max_depth": 3, "min_child_weight": 20},
+}
 
 
 @pytest.fixture
