@@ -59,7 +59,7 @@ def attribute_spans(items: DataFrame, attributes: list[str]) -> DataFrame:
 
     `until` is excluded. items: daily snapshots. A day on which the item is not listed ends its span.
     """
-    columns = [column_of(attribute) for attribute in attributes]
+    columns = list(dict.fromkeys(column_of(attribute) for attribute in attributes))
     same = Window.partitionBy("item_id", *columns).orderBy("day")
     listed = items.select("item_id", *columns, day_of(F.col("ds")).alias("day"))
     return (
@@ -73,7 +73,7 @@ def attribute_spans(items: DataFrame, attributes: list[str]) -> DataFrame:
 def constant_spans(items: DataFrame, attributes: list[str], days: list[str]) -> DataFrame:
     """The same for one snapshot that serves every day."""
     start, until = F.lit(day_number(days[0])), F.lit(day_number(days[-1]) + 1)
-    columns = [column_of(attribute) for attribute in attributes]
+    columns = list(dict.fromkeys(column_of(attribute) for attribute in attributes))
     return items.select("item_id", *columns, start.alias("start"), until.alias("until"))
 
 

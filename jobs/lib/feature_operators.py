@@ -53,7 +53,7 @@ class Raw(Operator):
     op: Literal["raw"]
     of: Column
     transform: Literal["log", "z_score", "bucket"]
-    bounds: list[float] = []
+    bounds: list[Annotated[float, Field(allow_inf_nan=False)]] = []
 
     @model_validator(mode="after")
     def _bounds_are_those_of_buckets(self) -> Raw:
@@ -69,10 +69,11 @@ class Raw(Operator):
 
 
 class Combo(Operator):
-    """The cross of two text columns as a category, missing where either is."""
+    """The cross of two text columns as a category, missing where either is; known are those with min_count rows."""
 
     op: Literal["combo"]
     of: tuple[Column, Column]
+    min_count: int = Field(50, ge=1)
 
     @property
     def texts(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from jobs.lib.feature_operators import Listed
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.list_params import look_back_days
 from jobs.lib.yaml_model import Strict
@@ -52,6 +53,9 @@ def needed_days(solution: Solution, name: str) -> int:
     from jobs.diagnostics.window_figures import reach_days
     from jobs.features.history import history_days
 
+    for operator in solution.ranking.features or ():
+        if isinstance(operator, Listed) and operator.of == name:
+            return solution.ranking.training_days + operator.every_days + 1  # the day before the first samples
     if name not in WINDOWED and name not in {config.table for config in _inputs(solution)}:
         return BY_DAY
     return max(history_days(solution) + 1, look_back_days(solution) + 1, reach_days(solution))

@@ -15,12 +15,13 @@ from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
 from jobs.lib.days import day_number, from_day_number
-from jobs.lib.feature_operators import AnyOperator, DaysSince, History, Id, Listed, Lookup, Raw
+from jobs.lib.feature_operators import AnyOperator, Combo, DaysSince, History, Id, Listed, Lookup, Raw
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 
 AGES = {"user": ("registration_time", "registered_days"), "item": ("listing_time", "listed_days")}
 POSITION = "position"
+FIRST = 1.0  # the position that everything is scored at
 SUNDAY = 3  # 1970-01-04, as a day number
 
 
@@ -39,7 +40,7 @@ class FeatureList:
 
     @cached_property
     def numbers(self) -> list[str]:
-        made = [name for operator in self.operators for name in operator.numbers if name not in self._computed]
+        made = [name for operator in self.operators for name in operator.numbers if name not in self.of_both]
         return [*self.context_numbers, *self.of_user, *self.of_item, *made]
 
     @cached_property
@@ -48,7 +49,7 @@ class FeatureList:
         return [*self.context, *self.user_categories, *self.item_categories, *made]
 
     @property
-    def _computed(self) -> set[str]:
+    def of_both(self) -> set[str]:
         """What is a column of the user or the item already."""
         return {*self.of_user, *self.of_item}
 
@@ -69,12 +70,12 @@ class FeatureList:
     @property
     def min_counts(self) -> dict[str, int]:
         """Text columns of which a model knows only values with so many training rows."""
-        return {name: o.min_count for name, o in self._operator.items() if isinstance(o, Id)}
+        return {name: o.min_count for name, o in self._operator.items() if isinstance(o, Id | Combo)}
 
     def definition(self, name: str) -> str:
         """8 hex digits over what a column follows from beside its name: a model serves while they stay the same."""
         windows = self.windows
-        said: list = [windows.smoothing, windows.longest] if name in self._computed else []
+        said: list = [windows.smoothing, windows.longest] if name in self.of_both else []
         if name in self._operator:
             said = [
                 self._operator[name].model_dump(mode="json"),
@@ -117,10 +118,16 @@ def operators_of(solution: Solution) -> list[AnyOperator]:
     if solution.tables.item is None:
         return []
     windows = windows_of(solution, "user")
-    has_rates = windows.seen_event is not None and any(name == "ctr" for name, *_ in windows.rates)
+    has_rates = windows.seen_event is not None and has_own_rate(solution)
     stats = ["cnt", "share", *(["seen", "rate", "lift"] if has_rates else [])]
     lookups = [Lookup(op="lookup", of=attribute, stats=stats) for attribute in preferred_attributes(solution)]
     return [*lookups, *([History(op="history")] if windows.recent else [])]
+
+
+def has_own_rate(solution: Solution) -> bool:
+    """Are users' counts and their own rate about the same event?"""
+    names = [name for name, *_ in windows_of(solution, "user").rates]
+    return "ctr" in names and solution.preference_event == solution.target
 
 
 def number_columns(solution: Solution) -> list[str]:

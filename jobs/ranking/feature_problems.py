@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jobs.lib.feature_operators import AnyOperator
+from jobs.lib.feature_operators import AnyOperator, Listed
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
-from jobs.ranking.feature_list import AGES, FeatureList, feature_list
+from jobs.ranking.feature_list import AGES, FeatureList, feature_list, has_own_rate
 
 
 def problem_of(solution: Solution) -> str | None:
@@ -20,10 +20,22 @@ def problem_of(solution: Solution) -> str | None:
     for name in preference.attributes or []:
         if name not in known:
             return f"features.preference.attributes: {name!r} is none of the item table's: {', '.join(known) or 'none'}"
+        if name in ("recent", "title_words") and name in item_roles.categorical:
+            return f"features.preference.attributes: {name!r} is taken; give the column another name"
+    if solution.target not in (solution.features.events or solution.events):
+        return "features.events must have the target: models are held against an item's own rate"
     features, made = feature_list(solution), set()
+    every: dict[str, int] = {}
     columns = [*features.numbers, *features.categories]
     for number, operator in enumerate(solution.ranking.features or []):
+        later = {n for o in solution.ranking.features[number:] for n in (*o.numbers, *o.texts)}
         problem = _problem(operator, features, attributes, known, solution)
+        of = operator.of if operator.op == "combo" else (operator.of,) if operator.op == "raw" else ()
+        if problem is None and (ahead := [name for name in of if name in later and name not in features.of_both]):
+            problem = f"of: {ahead[0]} is made by a later line: move it up"
+        if problem is None and isinstance(operator, Listed):
+            if every.setdefault(operator.of, operator.every_days) != operator.every_days:
+                problem = f"every_days: a line above reads {operator.of} every {every[operator.of]} days"
         if problem is None and (again := [n for n in (*operator.numbers, *operator.texts) if n in made]):
             problem = f"{again[0]} is made by a line above"
         if problem:
@@ -54,6 +66,10 @@ def _problem(
             return "stats: seen, rate and lift need features.preference.rates, and impressions"
         case "lookup" if {"rate", "lift"} & set(operator.stats) and features.own_rate not in features.of_user:
             return "stats: rate and lift need impression and target among features.events"
+        case "lookup" if {"rate", "lift"} & set(operator.stats) and not has_own_rate(solution):
+            return "stats: rate and lift are about the target, features.preference.event is another event"
+        case "match" if operator.top > windows.preference[2]:
+            return f"top: {operator.top} values are asked for, features.preference.top keeps {windows.preference[2]}"
         case "tag_overlap" if operator.of not in known or solution.tables.user is None:
             return f"of: {operator.of!r} is none of the item table's: {', '.join(known) or 'none'}"
         case "tag_overlap" if solution.tables.user.roles.tags is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.lib import partitions
 from jobs.lib.solution import Solution
 from jobs.ranking.calibration import calibrated, unsampled
-from jobs.ranking.feature_list import feature_list
+from jobs.ranking.feature_list import FIRST, POSITION, feature_list
 from jobs.ranking.model_input import model_frame
 from jobs.ranking.targets import fused
 
@@ -51,17 +51,24 @@ class Scorer:
 
     def score(self, table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(the score that lists are ordered by, each label's prediction), float64; table has the model's columns."""
-        sampling = self._model.metadata.get("negative_sampling") or {}
-        predictions = {
-            target["label"]: unsampled(values, sampling.get("rate") if _is_probability(target) else None)
-            for target, values in self._predicted(table)
-        }
+        predictions = self._unsampled({target["label"]: values for target, values in self._predicted(table)})
         return fused(self._model.metadata["score"], predictions), predictions
 
+    def _unsampled(self, predicted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rate = (self._model.metadata.get("negative_sampling") or {}).get("rate")
+        is_chance = {target["label"]: _is_probability(target) for target in self._model.targets}
+        return {label: unsampled(values, rate if is_chance[label] else None) for label, values in predicted.items()}
+
     def on_samples(self, table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The same for samples, to be held against their labels: chances among the rows that were sampled."""
-        predictions = {target["label"]: values for target, values in self._predicted(table)}
-        return fused(self._model.metadata["score"], predictions), predictions
+        """The same for samples, to be held against their labels: in the order that serves, every item as if it stood
+        first, but predictions are chances among the rows that were sampled."""
+        import pyarrow as pa
+
+        if POSITION in table.column_names:
+            first = pa.repeat(pa.scalar(FIRST, pa.float32()), table.num_rows)
+            table = table.set_column(table.column_names.index(POSITION), POSITION, first)
+        predicted = {target["label"]: values for target, values in self._predicted(table)}
+        return fused(self._model.metadata["score"], self._unsampled(predicted)), predicted
 
     @property
     def features(self) -> list[str]:

@@ -106,15 +106,18 @@ def _history(operator: History, pairs: Pairs, columns: dict[str, pa.Array]) -> l
 
 
 def _similarity(operator: Similarity, pairs: Pairs, columns: dict[str, pa.Array]) -> list[np.ndarray]:
-    """0 where none of the user's last items is similar to it; missing for users without any."""
+    """0 where none of the user's last items is similar to it; missing for users without any, and where that day has
+    no lists."""
     of, distinct = pairs.known.neighbours[operator.of], pairs.ids[0]
+    if not len(of.triggers):
+        return [np.full(len(pairs.item_id), np.nan)] * 2
     recent = first_of(maps_of(pairs.known.users, "recent"), operator.last)
     owner = np.repeat(np.arange(len(recent)), np.diff(recent.offsets.to_numpy()))
     trigger = pc.fill_null(pc.index_in(held(recent.keys, recent), value_set=of.triggers), -1).to_numpy()
     owner, trigger = owner[trigger >= 0], trigger[trigger >= 0]
     counts = np.diff(of.ends)[trigger]
     at = np.repeat(of.ends[trigger] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
-    code = pc.fill_null(pc.index_in(of.items, value_set=distinct), -1).to_numpy()[at]
+    code = pc.fill_null(pc.index_in(of.items.take(pa.array(at)), value_set=distinct), -1).to_numpy()
     used = code >= 0
     cell, score = np.repeat(owner, counts)[used] * len(distinct) + code[used], of.score[at[used]]
     cells, position = np.unique(cell, return_inverse=True)
@@ -147,13 +150,13 @@ def _raw(operator: Raw, pairs: Pairs, columns: dict[str, pa.Array]) -> list[np.n
     if operator.transform == "log":
         return [np.sign(x) * np.log1p(np.abs(x))]
     if operator.transform == "bucket":
-        return [np.where(np.isnan(x), np.nan, np.searchsorted(operator.bounds, x, side="left"))]
+        return [np.where(np.isnan(x), np.nan, np.searchsorted(np.float32(operator.bounds), np.float32(x), side="left"))]
     return [x]
 
 
 def _combo(operator: Combo, pairs: Pairs, columns: dict[str, pa.Array]) -> list[pa.Array]:
-    one, other = (columns[name] for name in operator.of)
-    return [pc.binary_join_element_wise(one, other, "|", null_handling="emit_null")]
+    parts = [pc.replace_substring(pc.replace_substring(columns[n], "%", "%25"), "|", "%7C") for n in operator.of]
+    return [pc.binary_join_element_wise(*parts, "|", null_handling="emit_null")]
 
 
 _OPERATORS = {

@@ -57,8 +57,10 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
     wanted = on_days(samples, days[:-1])
     if solution.ranking.exclude_suspicious_users:
         wanted += on_days(solution.table("suspicious_users"), days)
-    offered = tuple(offered_in(solution, days).values())
-    return Reads(needs=((samples, ds),), wanted=wanted, found=offered, model_up_to=add_days(ds, -1))
+    found = list(offered_in(solution, days).values())
+    if solution.ranking.drift_retrain:
+        found.append((solution.table("evaluation"), add_days(ds, -1)))
+    return Reads(needs=((samples, ds),), wanted=wanted, found=tuple(found), model_up_to=add_days(ds, -1))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

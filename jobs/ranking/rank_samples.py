@@ -2,8 +2,8 @@
 
 Grain: one row per (ds, request_id, user_id, item_id). Labels, source: the PAI-Rec tutorial, is_<event> = the event
 happened in that request, ln_<value> = ln(1 + sum(value)). A row needs an impression or the target event. A missing
-request id counts as one request per user and day. Context is that of the row's first event. Without impressions in the
-data, negatives are drawn from what was on offer (negatives.py).
+request id counts as one request per user and day. Context is that of the row's first impression, else of its first
+event. Without impressions in the data, negatives are drawn from what was on offer (negatives.py).
 
 Features and snapshots are those of ds - 1, through `model_input`. A day whose day before has none, as the first one of
 all data, becomes an empty partition.
@@ -21,6 +21,7 @@ from jobs.lib import partitions, roles
 from jobs.lib.days import add_days, day_range
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.reads import Reads, input_of
+from jobs.lib.session import spark
 from jobs.lib.solution import Node, Solution
 from jobs.lib.spark import F
 from jobs.lib.tables import present_days, read_days, read_present, read_snapshots, write_days
@@ -58,9 +59,15 @@ def labelled(events: DataFrame, solution: Solution) -> DataFrame:
     if value := solution.tables.behavior.roles.value:
         micros = F.sum(F.round(F.coalesce("value", F.lit(0.0)) * F.lit(1e6)).cast("bigint"))
         labels.append(F.log1p(F.greatest(micros, F.lit(0)) / F.lit(1e6)).alias(f"ln_{value}"))
+    # Of the same second the exposure counts first: what only a click has would give its label away.
+    is_later = F.col("event") != solution.impression if solution.impression else F.lit(False)
     rows = (
         events.groupBy("ds", request.alias("request_id"), "user_id", "item_id")
-        .agg(F.min(F.struct("event_time", *context)).alias("first"), *labels, F.max(counts).alias("is_counted"))
+        .agg(
+            F.min(F.struct(is_later.alias("is_later"), "event_time", *context)).alias("first"),
+            *labels,
+            F.max(counts).alias("is_counted"),
+        )
         .where("is_counted")
     )
     local = roles.local_time(F.col("first.event_time"), solution)
@@ -152,10 +159,16 @@ def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources
 
 def _lists(solution: Solution, days: list[str], needed_by: str) -> dict[str, DataFrame]:
     """A day without lists has none: as on the first days of all data, when nothing had been recalled yet."""
-    return {
-        name: read_present(solution.table(name), sorted({list_day(ds, operator) for ds in days}))
-        for name, operator in listed(feature_list(solution)).items()
-    }
+    lists = {}
+    for name, operator in listed(feature_list(solution)).items():
+        table, wanted = solution.table(name), sorted({list_day(ds, operator) for ds in days})
+        if partitions.present_days(table):
+            lists[name] = read_present(table, wanted)
+        else:
+            line = next(recall for recall in solution.recalls if recall.name == name)
+            key = {"recall_i2i": "trigger_item_id", "recall_u2i": "user_id"}.get(line.module.CONTRACT, "group_key")
+            lists[name] = spark().createDataFrame([], f"ds string, {key} string, item_id string, score double")
+    return lists
 
 
 def _snapshots(

@@ -17,7 +17,7 @@ from jobs.ranking.feature_list import number_columns
 from jobs.ranking.intervals import Estimate, Judged, Measured, Samples, plain
 from jobs.ranking.models import Model
 from jobs.ranking.slices import slices
-from jobs.ranking.targets import target_label
+from jobs.ranking.targets import target_label, targets_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,8 +64,8 @@ def ranking_figures(
 
 def chance_of(predictions: dict[str, np.ndarray], solution: Solution) -> np.ndarray | None:
     """The prediction of the first label, where that is a probability."""
-    label = target_label(solution)
-    return predictions[label] if label.startswith("is_") else None
+    first = targets_of(solution)[0]
+    return predictions[first.label] if first.is_probability else None
 
 
 def drift_figures(samples: pa.Table, scores: np.ndarray, model: Model) -> list[Figure]:

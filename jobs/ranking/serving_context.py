@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jobs.lib.days import add_days, to_date
-from jobs.ranking.feature_list import POSITION, context_categories, context_numbers
+from jobs.ranking.feature_list import FIRST, POSITION, context_categories, context_numbers
 
 if TYPE_CHECKING:
     from jobs.lib.solution import Solution
     from jobs.ranking.models import Model
-
-FIRST = 1.0  # the position that all candidates are scored at
 
 
 def serving_context(model: Model | None, ds: str, solution: Solution) -> dict[str, Any]:

@@ -169,14 +169,15 @@ def without_flagged(train: pa.Table) -> tuple[pa.Table, pa.Array]:
 
 
 def _chosen(rows: pa.Table, share: float, seed: int) -> pa.Array:
-    """A row is chosen or not whatever else is there: pandas's hash of strings is the same on every machine."""
+    """Requests are chosen whole, whatever else is there: what is counted and ranked within them stays what it was.
+    pandas's hash of strings is the same on every machine."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
     key = f"{seed:016d}"[-16:]
     hashed = np.zeros(rows.num_rows, np.uint64)
-    for name in KEYS:
+    for name in ("ds", "request_id"):
         of_key = pd.util.hash_array(rows.column(name).to_numpy(zero_copy_only=False), hash_key=key)
         hashed = hashed * np.uint64(6364136223846793005) + of_key
     return pa.array((hashed >> np.uint64(11)).astype(np.float64) / 2**53 < share)

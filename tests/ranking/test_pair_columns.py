@@ -70,7 +70,7 @@ def typed(name: str, values: list) -> pa.Array:
     return pa.array(values, pa.list_(pa.string()) if name.startswith("at_") else None)
 
 
-def columns_of(*operators, pairs=PAIRS, users=USERS, items=ITEMS) -> dict[str, list]:
+def columns_of(*operators, pairs=PAIRS, users=USERS, items=ITEMS, neighbours=NEIGHBOURS) -> dict[str, list]:
     """The columns that the operators add, NaN as None."""
     features = feature_list(solution_with(*operators))
     tables = []
@@ -82,7 +82,7 @@ def columns_of(*operators, pairs=PAIRS, users=USERS, items=ITEMS) -> dict[str, l
         table |= {f"{side}__{c}": pa.nulls(n, pa.string()) for c in categories if f"{side}__{c}" not in table}
         tables.append(pa.table(table))
     hot = pa.array([[("i1", 9.0), ("i2", 4.0)]], MAP)
-    known = Described(DAY, *tables, {"etrec_i2i": Neighbours.of(NEIGHBOURS)}, {"hot": hot})
+    known = Described(DAY, *tables, {"etrec_i2i": Neighbours.of(neighbours)}, {"hot": hot})
     user, item = (pa.array(ids, pa.string()) for ids in zip(*pairs, strict=True))
     context = {"hour": pa.array([9.0] * len(pairs)), "weekday": pa.array([1.0] * len(pairs))}
     context |= {c: pa.array(["home"] * len(pairs)) for c in features.context}
@@ -165,6 +165,21 @@ def test_ids_combos_and_other_forms_of_a_number():
     assert made["raw__item__click_count_bucket"] == [2, None, 0, None, 2, 2]
 
 
+def test_crosses_of_values_with_a_bar_stay_apart():
+    columns = {"user__gender": ["a|b", "a"], "item__category": ["c", "b|c", None]}
+    made = columns_of(
+        Combo(op="combo", of=("user__gender", "item__category")), pairs=[("anna", "i1"), ("ben", "i2")],
+        users=USERS | {"user__gender": columns["user__gender"]},
+        items=ITEMS | {"item__category": columns["item__category"]},
+    )  # fmt: skip
+    assert made["combo__user__gender_x_item__category"] == ["a%7Cb|c", "a|b%7Cc"]
+
+
+def test_a_day_without_lists_says_nothing_of_similarity():
+    missing = columns_of(Similarity(op="similarity", of="etrec_i2i", last=2), neighbours=NEIGHBOURS.slice(0, 0))
+    assert {value for values in missing.values() for value in values} == {None}
+
+
 def test_no_pairs_no_users_and_no_items_make_no_trouble():
     every = [Lookup(op="lookup", of="category"), Match(op="match", of="title_words"), Text(op="text_overlap", last=2),
              Similarity(op="similarity", of="etrec_i2i", last=2), History(op="history"), TagOverlap(op="tag_overlap"),
@@ -210,6 +225,8 @@ def test_a_lookup_is_what_dictionaries_say_whatever_pairs_stand_beside_it(counts
         ({"op": "recall_score", "of": "etrec_i2i"}, "there are: hot, etrec_u2i"),
         ({"op": "text_overlap", "last": 50}, "last: 50 items are asked for, features.preference.recent keeps 3"),
         ({"op": "days_since", "of": "item__pub"}, "'item__pub' is no numerical column"),
+        ({"op": "match", "of": "category", "top": 11}, "11 values are asked for, features.preference.top keeps 10"),
+        ({"op": "raw", "of": "cross__item_days_since", "transform": "log"}, "no number 'cross__item_days_since'"),
         ({"op": "nonsense"}, "nonsense"),
     ],
 )

@@ -146,8 +146,10 @@ def test_what_is_on_offer(spark):
     ]  # fmt: skip
 
 
-def test_context_is_that_of_the_first_event_whatever_the_order(spark):
+def test_context_is_that_of_the_impression_whatever_the_order(spark):
     rows = [(DAY, "r", "u", "i", e, at(2, h), None, s, None) for e, h, s in (("click", 8, "b"), ("expr", 7, "a"))]
+    # in the same second: a scene that only clicks have would give the label away
+    rows += [(DAY, "r", "v", "i", e, at(2, 7), None, s, None) for e, s in (("click", "a"), ("expr", "b"))]
     for order in (rows, rows[::-1]):
-        row = labelled(spark.createDataFrame(order, EVENTS), demo_solution()).first()
-        assert (row["hour"], row["scene"], row["is_click"]) == (7, "a", 1)
+        found = rows_of(labelled(spark.createDataFrame(order, EVENTS), demo_solution()), "user_id")
+        assert [(row["hour"], row["scene"], row["is_click"]) for row in found] == [(7, "a", 1), (7, "b", 1)]

@@ -212,6 +212,19 @@ def test_the_rate_of_negatives_is_what_was_drawn_of_what_was_on_offer():
     assert (part.sampled, part.offered, part.requests.tolist()) == (5, 9 + 8, [3, 5])
 
 
+def test_samples_are_judged_as_if_every_item_stood_first():
+    solution = demo_solution(ranking=SMALL, tables={"behavior": {"roles": {"position": "place"}}})
+    table = sample_table(solution)
+    place = table.column_names.index("position")
+    clicked = table.column("is_click").to_numpy()
+    position = pa.array(np.where(clicked > 0, 1, 5).astype(np.float32))  # it gives the label away
+    table = table.set_column(place, "position", position)
+    model = learned(in_memory(table), solution)
+    scorer, first = Scorer(model), table.set_column(place, "position", pa.array(np.ones(len(clicked), np.float32)))
+    assert "position" in {f["name"] for f in model.metadata["features"]}
+    assert scorer.on_samples(table)[0].tolist() == scorer.score(first)[0].tolist() != scorer.score(table)[0].tolist()
+
+
 def test_served_chances_are_among_all_on_offer_and_judged_ones_among_the_sampled_rows():
     solution = demo_solution(ranking=SMALL)
     table = sample_table(solution)
@@ -220,6 +233,7 @@ def test_served_chances_are_among_all_on_offer_and_judged_ones_among_the_sampled
     model = learned(Samples(in_parts.rows, in_parts.of, dict.fromkeys(in_parts.days, 1_000)), solution)
     rate = model.metadata["negative_sampling"]["rate"]
     assert 0.003 < rate < 0.01  # some six of a thousand in every request
-    (served, _), (judged, _) = Scorer(model).score(table), Scorer(model).on_samples(table)
-    assert served == pytest.approx(judged / (judged + (1 - judged) / rate))
+    (served, _), (order, chances) = Scorer(model).score(table), Scorer(model).on_samples(table)
+    judged = chances["is_click"]
+    assert served == pytest.approx(judged / (judged + (1 - judged) / rate)) and order.tolist() == served.tolist()
     assert model.metadata["metrics"]["model"]["ne"] < 1
