@@ -33,9 +33,9 @@ def problem_of(solution: Solution) -> str | None:
         of = operator.of if operator.op == "combo" else (operator.of,) if operator.op == "raw" else ()
         if problem is None and (ahead := [name for name in of if name in later and name not in features.of_both]):
             problem = f"of: {ahead[0]} is made by a later line: move it up"
-        if problem is None and isinstance(operator, Listed):
-            if every.setdefault(operator.of, operator.every_days) != operator.every_days:
-                problem = f"every_days: a line above reads {operator.of} every {every[operator.of]} days"
+        said = every.setdefault(operator.of, operator.every_days) if isinstance(operator, Listed) else None
+        if problem is None and said is not None and said != operator.every_days:
+            problem = f"every_days: a line above reads {operator.of} every {said} days"
         if problem is None and (again := [n for n in (*operator.numbers, *operator.texts) if n in made]):
             problem = f"{again[0]} is made by a line above"
         if problem:
