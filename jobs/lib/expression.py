@@ -168,8 +168,10 @@ class _Parser:
         return self.computed(("*", "/"), self.factor)
 
     def computed(self, signs: tuple[str, ...], part: Any) -> Expression:
-        found = part()
+        found, terms = part(), 1
         while sign := self.taken(*signs):
+            if (terms := terms + 1) > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} terms in a row at column {sign.at}")
             sides = tuple(must_be(side, NUMBER, f"a side of {sign.text}") for side in (found, part()))
             found = Expression(sign.text, NUMBER, sides, at=found.at)
         return found

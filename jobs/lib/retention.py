@@ -56,6 +56,8 @@ def needed_days(solution: Solution, name: str) -> int:
     for operator in solution.ranking.features or ():
         if isinstance(operator, Listed) and operator.of == name:
             return solution.ranking.training_days + operator.every_days + 1  # the day before the first samples
+    if name == "rank_model":
+        return solution.cadence.rank_model + 1  # the one that serves
     if name not in WINDOWED and name not in {config.table for config in _inputs(solution)}:
         return BY_DAY
     return max(history_days(solution) + 1, look_back_days(solution) + 1, reach_days(solution))

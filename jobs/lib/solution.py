@@ -77,7 +77,8 @@ class Solution(Strict):
     @classmethod
     def _sources_know_the_zone(cls, raw: Any) -> Any:
         """Whoever is given a table's config alone can tell its days."""
-        for table in (raw.get("tables") or {}).values() if isinstance(raw, dict) else ():
+        tables = raw.get("tables") if isinstance(raw, dict) else None
+        for table in tables.values() if isinstance(tables, dict) else ():
             if isinstance(table, dict) and isinstance(table.get("source"), dict):
                 table["source"] = {**table["source"], "timezone": raw.get("timezone")}
         return raw
@@ -124,6 +125,9 @@ class Solution(Strict):
             raise ValueError(f"ranking.{problem}")
         if problem := list_params.problem(self):
             raise ValueError(problem)
+        flow = {node.name for node in self.nodes() if node.stage != "recall"} | {"filtered", "fusion_weights"}
+        if clash := next((recall.name for recall in self.recalls if recall.name in flow), None):
+            raise ValueError(f"recalls: the name {clash!r} is that of a node of the flow")
         retention.check(self)
         if problem := importlib.import_module("jobs.ranking.feature_problems").problem_of(self):
             raise ValueError(problem)

@@ -22,6 +22,7 @@ from jobs.publish.report_history import HISTORY_DAYS
 from jobs.publish.sample_lists import samples_of
 from jobs.ranking.candidates import CATALOG
 from jobs.ranking.evaluation import POPULARITY_DAYS
+from jobs.ranking.fill_ups import PINNED
 from jobs.ranking.models import model_from
 
 HEADS = (1, 10)  # percent of the items
@@ -56,7 +57,7 @@ class Totals:
 def totals_of(solution: Solution, ds: str) -> Totals:
     """One pass over the lists. Every user has exactly one item of rank 1."""
     lists = tables.read_days(solution.table("recommendations"), [ds], needed_by="publish")
-    recalls = [*(recall.name for recall in solution.recalls), CATALOG]
+    recalls = [*(recall.name for recall in solution.recalls), CATALOG, PINNED]
     counted = lists.agg(
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col("rank") == 1).alias("users"),

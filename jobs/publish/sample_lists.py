@@ -12,6 +12,7 @@ from jobs.lib.days import window
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
 from jobs.publish.report_figures import Recommended, Sample
+from jobs.ranking.fill_ups import PINNED
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -66,6 +67,8 @@ def reason(
 ) -> str:
     """Of the recalls that proposed the item, by rank, the first with a trigger of the user's; else the first one."""
     best = [name for name, _ in sorted(sources, key=lambda source: (source[1], source[0]))]
+    if PINNED in best:
+        return "Pinned to its place"
     for name in best:
         for _, trigger in triggers.get(name, {}).get(item, []):
             if trigger in acted_on:

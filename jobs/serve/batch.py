@@ -66,6 +66,8 @@ def batch(
         raise RecflowError(f"--size is {size}; at least 1 is needed")
     if not given.is_file():
         raise RecflowError(f"no file at {given}")
+    if recall is not None and shape not in (None, "related"):
+        raise RecflowError(f"--recall goes with the shape related, not with {shape}")
     with given.open("rb") as lines, _replacing(out) as written:
         read = (line.strip() for line in lines)
         kept = (line for line in read if line)
@@ -83,18 +85,26 @@ def batch(
 def parsed(text: bytes, shape: str) -> Line:
     """What a line asks for, with the fields of its shape."""
     try:
-        given = json.loads(text)
-    except ValueError as error:  # UnicodeDecodeError is one
-        return Line(text.decode("utf-8", "replace")[:SHOWN], f"no JSON: {error}")
+        given = json.loads(text, parse_constant=_refused)
+        # What cannot be answered in JSON either: numbers beyond all bounds, halves of characters.
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and UnicodeEncodeError are ValueErrors
+        return Line(text[:SHOWN].decode("utf-8", "replace"), f"no JSON: {error}")
     if not isinstance(given, dict):
         return Line(given, "an object is expected")
     wanted = FIELDS[shape]
     if set(given) != wanted:
-        return Line(given, f"{shape} takes the fields {', '.join(sorted(wanted))}, not {', '.join(given) or 'none'}")
+        return Line(
+            given, f"{shape} takes the fields {', '.join(sorted(wanted))}, not {', '.join(given)[:SHOWN] or 'none'}"
+        )
     for name in wanted - {"itemList"}:
         if not isinstance(given[name], str) or not given[name]:
             return Line(given, f"{name}: text is expected")
     return Line(given, _problem_of_list(given["itemList"]) if "itemList" in wanted else None)
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _problem_of_list(items: Any) -> str | None:
@@ -202,6 +212,8 @@ def _guessed(lines: Iterator[bytes], given: Path) -> tuple[str, Iterator[bytes]]
                 return shape, chain(seen, lines)
         if len(seen) == SHOWN:
             break
+    if not seen:
+        raise RecflowError(f"{given} is empty: say with --shape what its lines would ask for")
     raise RecflowError(f"{given}: none of its first {len(seen)} lines is of a known shape; say it with --shape")
 
 
@@ -212,6 +224,8 @@ class _replacing:
         self._path, self._temporary = path, path.parent / f".{path.name}.{uuid.uuid4().hex}~"
 
     def __enter__(self) -> Any:
+        if self._path.exists() and not self._path.is_file():
+            raise RecflowError(f"{self._path} is no regular file")
         try:
             self._file = self._temporary.open("xb")
         except OSError as error:
@@ -219,10 +233,14 @@ class _replacing:
         return self._file
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        if kind is None:
-            os.replace(self._temporary, self._path)
-        else:
-            self._temporary.unlink()
+        try:
+            with self._file:
+                if kind is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+            if kind is None:
+                os.replace(self._temporary, self._path)
+        except OSError as error:
+            raise RecflowError(f"{self._path} cannot be written: {error.strerror}") from error
+        finally:
+            self._temporary.unlink(missing_ok=True)

@@ -34,12 +34,12 @@ class Bundle:
         self._store = open_store(_folder(address))
         try:
             self.about = json.loads(self._store.get(MANIFEST))
+            if (written := self.about["format"]) != FORMAT:
+                raise BundleError(f"{self.address}: format is {written!r}, this recflow reads {FORMAT!r}")
             self._entries = {e["key"]: Entry(**e) for e in self.about["objects"]}
-            self.ds, self._format = self.about["ds"], self.about["format"]
+            self.ds = self.about["ds"]
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{self._store.url(MANIFEST)} is no manifest: {type(error).__name__} {error}") from error
-        if self._format != FORMAT:
-            raise BundleError(f"{self.address}: format is {self._format!r}, this recflow reads {FORMAT!r}")
         self._copies: dict[str, Path] = {}
 
     def __enter__(self) -> Bundle:

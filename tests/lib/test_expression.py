@@ -106,6 +106,7 @@ def test_what_expressions_are_true_of(text, rows):
     ("item.stock > 1e999", "the number at column 14 is too large"),
     ("(" * 31 + "true" + ")" * 31, "nested deeper than 30 levels at column 31"),
     ("not " * 31 + "true", "nested deeper than 30 levels"),
+    ("1 + " * 30 + "1 > 0", "more than 30 terms in a row"),
     ("true " * 1000, "the expression has 5000 characters; allowed: 4000"),
 ])  # fmt: skip
 def test_anything_else_is_refused_by_column(text, said):

@@ -49,6 +49,13 @@ def test_lists_of_users_and_bad_lines_between_them(opened, tmp_path):
     assert len(lines) == 7
 
 
+def test_no_line_whatever_is_in_it_stops_the_others(opened, tmp_path):
+    lines = ['{"userId":NaN}', "NaN", '{"userId":"\\ud800"}', '{"userId":1e999}', "[" * 100_000, {"userId": "1"}]
+    answers = served(opened, tmp_path, lines, size=1)
+    assert [line["output"] is None for line in answers] == [True] * 5 + [False]
+    assert all(line["error"].startswith("no JSON: ") for line in answers[:5])
+
+
 def test_related_items_are_those_of_the_published_recall(opened, tmp_path):
     lines = served(opened, tmp_path, [{"itemId": "2"}, {"itemId": "3"}], size=1)
     assert [line["output"] for line in lines] == [{"recommendedItems": ["1"], "scores": [0.5]}, None]
