@@ -94,17 +94,22 @@ class Backfill:
         for days in passes:
             if self.is_stopped:
                 return
-            todo = self._still_to_do(node, days)
-            if same := sorted(set(days) - set(todo)):
-                log.info("%s %s: made from the same already", run_name(self.solution, node), span(same))
-            if todo:
-                log.info("%s %s", run_name(self.solution, node), span(todo))
-                make(self.solution, self._with_params(node, todo), todo)
-                self.made |= {(node.name, ds) for ds in todo}
+            # Another backfill must not make between the look and the work what would then be made, and so be gone for a
+            # moment, again.
+            with writing(f"_backfill-{run_name(self.solution, node)}"):
+                self._make(node, self._still_to_do(node, days), days)
             self.done |= {(node.name, ds) for ds in days}
             self.worked += self._weights[node.name] * len(days)
             self._keep("running")
             self._tell()
+
+    def _make(self, node: Node, todo: list[str], days: list[str]) -> None:
+        if same := sorted(set(days) - set(todo)):
+            log.info("%s %s: made from the same already", run_name(self.solution, node), span(same))
+        if todo:
+            log.info("%s %s", run_name(self.solution, node), span(todo))
+            make(self.solution, self._with_params(node, todo), todo)
+            self.made |= {(node.name, ds) for ds in todo}
 
     def _collect(self, steps: list[Step]) -> None:
         """What was judged before something was blocked is collected all the same."""
