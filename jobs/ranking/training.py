@@ -96,3 +96,6 @@ def work(folder: str) -> None:
 
 if __name__ == "__main__":
     work(sys.argv[1])
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)  # Arrow's threads, left to the interpreter's own end, now and then abort what had succeeded
