@@ -10,6 +10,7 @@ import numpy as np
 from jobs.ranking.known import Sources
 from jobs.ranking.model_input import in_tasks
 from jobs.ranking.models import Model, Scorer
+from jobs.ranking.pairs import places
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +36,7 @@ def _lists(pairs: pa.Table, columns: pa.Table, model: Model, top_n: int) -> pa.T
     import pyarrow as pa
 
     score, _ = Scorer(model).score(columns)
-    user, item = (_places(pairs.column(name)) for name in ("user_id", "item_id"))
+    user, item = (places(pairs.column(name)) for name in ("user_id", "item_id"))
     order = np.lexsort((item, -score, user))
     starts = np.flatnonzero(np.diff(user[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order)))) + 1
@@ -46,13 +47,3 @@ def _lists(pairs: pa.Table, columns: pa.Table, model: Model, top_n: int) -> pa.T
         .add_column(2, "score", pa.array(score[best]))
         .add_column(3, "rank", pa.array(rank[rank <= top_n].astype(np.int32)))
     )
-
-
-def _places(ids: pa.ChunkedArray) -> np.ndarray:
-    """The place of each id among the ids, in byte order: the order in which Spark sorts strings."""
-    import pyarrow.compute as pc
-
-    encoded = ids.combine_chunks().dictionary_encode()
-    place = np.empty(len(encoded.dictionary), np.int64)
-    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
-    return place[encoded.indices.to_numpy(zero_copy_only=False)]

@@ -168,3 +168,11 @@ def as_float(column: pa.Array | np.ndarray) -> pa.Array:
     return (
         column.combine_chunks().cast(pa.float32()) if isinstance(column, pa.ChunkedArray) else column.cast(pa.float32())
     )
+
+
+def places(ids: pa.ChunkedArray) -> np.ndarray:
+    """The place of each id among the ids, in byte order: the order in which Spark sorts strings."""
+    encoded = ids.combine_chunks().dictionary_encode()
+    place = np.empty(len(encoded.dictionary), np.int64)
+    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
+    return place[encoded.indices.to_numpy(zero_copy_only=False)]

@@ -16,6 +16,7 @@ from jobs.ranking import drift, intervals, measures
 from jobs.ranking.feature_list import number_columns
 from jobs.ranking.intervals import Estimate, Judged, Measured, Samples, plain
 from jobs.ranking.models import Model
+from jobs.ranking.pairs import places
 from jobs.ranking.slices import slices
 from jobs.ranking.targets import target_label, targets_of
 
@@ -132,7 +133,7 @@ def _judged(shown: Samples, scores: np.ndarray, chances: np.ndarray | None) -> t
 
 def _ordered(rows: pa.Table, solution: Solution) -> Samples:
     positive = rows.column(target_label(solution)).to_numpy() > 0
-    return intervals.ordered(_codes(rows, "user_id"), _codes(rows, "request_id"), positive)
+    return intervals.ordered(places(rows.column("user_id")), places(rows.column("request_id")), positive)
 
 
 def _overall(rows: Judged, rated: Judged | None) -> Measured:
@@ -171,16 +172,6 @@ def _null_auc_se(rows: Judged) -> Estimate:
 def _flat(found: tuple[str, int, Estimate]) -> tuple:
     measure, k, estimate = found
     return (measure, k, *estimate)
-
-
-def _codes(rows: pa.Table, name: str) -> np.ndarray:
-    """The place of each id among the sorted ids, so that codes don't follow the order of rows."""
-    import pyarrow.compute as pc
-
-    encoded = rows.column(name).combine_chunks().dictionary_encode()
-    place = np.empty(len(encoded.dictionary), np.int64)
-    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
-    return place[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _known(rows: pa.Table, name: str, otherwise: float) -> np.ndarray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from jobs.lib import partitions
 from jobs.lib.days import add_days, day_number
 from jobs.lib.solution import Solution
+from jobs.ranking.feature_list import SUNDAY
 from jobs.ranking.models import TRAINED, finished_days
-
-SUNDAY = 3  # 1970-01-04, as a day number
 
 
 def is_cadence_day(ds: str, solution: Solution) -> bool:
