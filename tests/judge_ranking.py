@@ -1,8 +1,8 @@
-"""`make judge-ranking`: the ranking of the shipped registrations on MovieLens 100k and MIND, learned from the days before
-a cut, judged on what was shown after it, beside the item's own rate and popularity on the same rows.
+"""`make judge-ranking`: the ranking of the shipped registrations on MovieLens 100k and MIND.
 
-Needs the data (`--data`, a folder with ml-100k/ and mind-small-sample/: their licences do not let us ship them). The
-first run imports them and makes features and samples of every day (some minutes); `--anew` makes these anew.
+Learned from the days before a cut, judged on what was shown after it, beside the item's own rate and popularity on the
+same rows. Needs the data (`--data`, a folder with ml-100k/ and mind-small-sample/: their licences do not let us ship
+them). The first run imports them and makes features and samples of every day (some minutes); `--anew` does so again.
 """
 
 from __future__ import annotations
