@@ -24,7 +24,7 @@ def _summary(about: dict) -> str:
     said = [f"Orders lists by `{about['score']}`."]
     if excluded := about.get("excluded"):
         said.append(f"{excluded['rows']:,} rows of {excluded['suspicious_users']:,} suspicious users were left out.")
-    if about["refit"]:
+    if about.get("refit"):
         said.append("Validation chose how many trees; they were then grown anew on training and validation days.")
     if sampling := about["negative_sampling"]:
         said.append(
