@@ -130,3 +130,28 @@ def test_the_order_of_rows_changes_no_bit(rows, shuffler):
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
     assert figures(rows) == figures(shuffled)
+
+
+def test_differences_are_paired_by_user_and_as_wide_as_a_bootstrap_says():
+    user, request, label, value = world(150, seed=3)
+    rng = np.random.default_rng(8)
+    other = np.clip(value + rng.normal(0, 0.1, len(value)), 0.01, 0.99)
+    rows_of, drawn = [np.flatnonzero(user == u) for u in range(150)], {"auc": [], "gauc": []}
+    measures = {"auc": iv.auc, "gauc": lambda rows: iv.gauc(rows)[0]}
+    for _ in range(400):
+        chosen = rng.integers(0, 150, 150)
+        at = np.concatenate([rows_of[u] for u in chosen])
+        again = np.repeat(np.arange(150), [len(rows_of[u]) for u in chosen])
+        pair = [judged(again, again * 10_000 + request[at], label[at], of[at]) for of in (value, other)]
+        for name, measure in measures.items():
+            drawn[name].append(measure(pair[0]).value - measure(pair[1]).value)
+    first, second = (judged(user, request, label, of) for of in (value, other))
+    found = dict_of(iv.differences(first, second))
+    for name, measure in measures.items():
+        estimate = found[name, 0]
+        assert estimate.value == pytest.approx(measure(first).value - measure(second).value, abs=1e-12)
+        assert estimate.high - estimate.low == pytest.approx(2 * iv.Z * np.std(drawn[name]), rel=0.15)
+    same = dict_of(iv.differences(first, first))
+    assert {(e.value, e.low, e.high) for e in same.values()} == {(0.0, 0.0, 0.0)}
+    one_class = judged([0, 1], [0, 1], [1, 1], [0.5, 0.25])
+    assert [e.value for e in dict_of(iv.differences(one_class, one_class)).values()] == [None, None]

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pydantic import ValidationError
 
@@ -61,6 +62,22 @@ def test_each_label_has_its_booster_and_the_score_is_the_expression_of_their_pre
     )
     found = {t["label"]: t["metrics"] for t in model.metadata["targets"]}
     assert found["is_click"]["auc"] > 0.8 and found["ln_playtime"]["rmse"] < found["ln_playtime"]["rmse_of_mean"]
+
+
+def test_the_trees_that_serve_have_learned_from_the_validation_days_too():
+    samples = sample_table(demo_solution())
+    label, is_validated = samples.column("is_click"), pc.equal(samples.column("ds"), "20261104")
+    opposite = pc.if_else(is_validated, pc.subtract(1, label), label).cast(label.type)
+    changed = samples.set_column(samples.column_names.index("is_click"), "is_click", opposite)
+    found = {}
+    for is_refitted in (True, False):
+        solution = demo_solution(ranking=SMALL | {"refit": is_refitted, "rounds": 1})  # one tree, whatever validates it
+        found[is_refitted] = [rank_model(rows, solution) for rows in (samples, changed)]
+    assert found[True][0].boosters != found[True][1].boosters
+    assert found[False][0].boosters == found[False][1].boosters
+    assert [model.metadata["refit"] for model in (found[True][0], found[False][0])] == [True, False]
+    assert "grown anew on training and validation days" in card("20261105", found[True][0].metadata)
+    assert found[True][0].metadata["validation"] == found[False][0].metadata["validation"]
 
 
 def test_a_ranking_objective_is_calibrated_on_the_validation_days(several):
