@@ -81,7 +81,7 @@ def filling(found: Lookup, pins: list[Pin], source: str) -> Filling:
     import pyarrow.compute as pc
 
     items = found.items.append_column("code", pa.array(np.arange(found.items.num_rows)))
-    kept = items.filter(pc.invert(filters.removed_items(found)))
+    kept = items.filter(pc.invert(filters.removed_items(found.about_items)))
     kept = kept.set_column(kept.column_names.index("time"), "time", pc.negate(kept.column("time").cast(pa.int64())))
     best = kept.sort_by([("hot_rank", "ascending"), ("time", "ascending"), ("item_id", "ascending")])
     rank = best.column("hot_rank").to_numpy()
