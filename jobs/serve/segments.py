@@ -23,8 +23,8 @@ class Best:
 
 
 def best_users(scoring: Scoring, filtering: Filtering, users: pa.Array, items: list[str], size: int) -> dict[str, Best]:
-    """Per item the `size` users with the highest scores, equal scores by id, of those whom no filter keeps it from. Each
-    block of users is described once for all the items."""
+    """Per item the `size` users with the highest scores, equal scores by id, of those whom no filter keeps it from.
+    Each block of users is described once for all the items."""
     best = {item: Best(pa.array([], users.type), np.zeros(0)) for item in items}
     for block in range(0, len(users), step := max(1, PAIRS_AT_ONCE // len(items))):
         some = users.slice(block, step)

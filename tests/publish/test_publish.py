@@ -82,7 +82,10 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
     auc = {"value": 0.731, "low": 0.7, "high": 0.75, "n": 4}
     assert {"subject": "ranking", "slice": "", "measure": "auc", "k": 0, **auc} in about["metrics"]
     assert "Short history: user_features lacks 14 of 14 days of home_page_actions_daily." in about["notes"]
-    assert all(note.startswith("Short history: ") for note in about["notes"])  # the day stands alone
+    removed = [note for note in about["notes"] if note.startswith("The filter ")]
+    assert removed[1] == "The filter young removed 1 candidates: 1 items, for 1 users." and len(removed) == 4
+    others = [note for note in about["notes"] if note not in removed]
+    assert all(note.startswith("Short history: ") for note in others)  # the day stands alone
     for text in (json.dumps(about), page):
         assert str(one_day.parent) not in text
 
