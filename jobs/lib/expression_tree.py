@@ -39,8 +39,8 @@ class Expression:
 
 
 def possible(condition: Expression, unknown: Collection[Leaf], is_negated: bool = False) -> Expression:
-    """True wherever a condition is true for any values of the unknown leaves: a comparison that names one of them counts
-    as true, whichever way round it is asked."""
+    """True wherever a condition is true for any values of the unknown leaves: a comparison that names one of them is
+    true, whichever way round it is asked."""
     if condition.op == "not":
         return possible(condition.args[0], unknown, not is_negated)
     if condition.op in ("and", "or"):

@@ -1,4 +1,4 @@
-"""Copies of a bundle with other objects in them."""
+"""Bundles with other objects in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.publish.bundle import entry
+from jobs.publish.bundle import FORMAT, entry
 from jobs.publish.formats import schema_text
 
 
@@ -21,8 +21,9 @@ def copied(bundle: str, folder: Path) -> Path:
 
 
 def replaced(folder: Path, key: str, content: pa.Table | bytes | None) -> None:
-    """Put, replace or (None) take away an object; the manifest says so too."""
-    about = json.loads((folder / "manifest.json").read_text())
+    """Put, replace or (None) take away an object; the manifest says so too. A folder without one becomes a bundle."""
+    manifest = folder / "manifest.json"
+    about = json.loads(manifest.read_text()) if manifest.exists() else {"format": FORMAT, "ds": "", "objects": []}
     about["objects"] = [one for one in about["objects"] if one["key"] != key]
     if isinstance(content, pa.Table):
         written = io.BytesIO()
@@ -35,4 +36,4 @@ def replaced(folder: Path, key: str, content: pa.Table | bytes | None) -> None:
         about["objects"].append(asdict(made))
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
-    (folder / "manifest.json").write_text(json.dumps(about))
+    manifest.write_text(json.dumps(about))
