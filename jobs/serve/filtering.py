@@ -7,6 +7,7 @@ candidate was. Who or what the bundle does not know has no values: a filter remo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -48,11 +49,8 @@ class Filtering:
 
     def removed(self, users: pa.Array, items: pa.Array) -> dict[str, np.ndarray]:
         """Filter -> which of these pairs it removes."""
-        own = self._events.filter(
-            pc.and_(pc.is_in(self._events["user_id"], users), pc.is_in(self._events["item_id"], items))
-        )
-        theirs = self._users.filter(pc.is_in(self._users["user_id"], users))
-        return _removed(self._found, users, items, theirs, own)
+        own = _those(_those(self._events, "user_id", users), "item_id", items)
+        return _removed(self._found, users, items, _those(self._users, "user_id", users), own)
 
     def is_kept_for_anyone(self, items: pa.ChunkedArray) -> np.ndarray:
         """Which of these items no filter removes of those that are about items alone."""
@@ -82,8 +80,13 @@ def _removed(found: Lookup, users: pa.Array, items: pa.Array, theirs: pa.Table, 
         return {}
     pairs = pa.table({"user_id": users, "item_id": items})
     parts = [_marked(pairs, PAIR), _marked(theirs, USER), _marked(own, OWN)]
-    piece = Piece.of(pa.concat_tables(parts, promote_options="default"), found)
+    known = replace(found, items=_those(found.items, "item_id", items))
+    piece = Piece.of(pa.concat_tables(parts, promote_options="default"), known)
     return piece.removed(piece.user[: len(users)], piece.item[: len(users)])
+
+
+def _those(rows: pa.Table, column: str, ids: pa.Array) -> pa.Table:
+    return rows.filter(pc.is_in(rows[column], ids))
 
 
 def _marked(rows: pa.Table, mark: int) -> pa.Table:

@@ -190,9 +190,10 @@ def test_what_is_possible_covers_every_value_of_what_is_unknown(tree):
 
 def test_what_is_possible_keeps_what_is_known():
     text = "not (user.age >= 18 or item.stock > 0 and not item.price > 1) and not (user.age < 5 and item.stock == 5)"
+    condition = possible(parsed(text, NAMES), [UNKNOWN])
     for stock, covers in ((0.0, True), (5.0, False)):  # not (stock > 0 and not price > 1), whatever the age
-        known = {"item.stock": stock, "item.price": 1.0}
-        found = is_true(possible(parsed(text, NAMES), [UNKNOWN]), lambda leaf: pa.array([known[".".join(leaf[:2])]]), 1)
+        known = {"item.stock": pa.array([stock]), "item.price": pa.array([1.0])}
+        found = is_true(condition, lambda leaf, known=known: known[".".join(leaf[:2])], 1)
         assert found.tolist() == [covers]
 
 
