@@ -36,7 +36,7 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
         )
     if not any(subject == "list" for subject, *_ in measures):
         said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
-    lists = (*_removed(solution, ds), *_pins(solution, ds), *_short_lists(solution, ds))
+    lists = (*_removed(solution, ds), *of_pins(solution, ds), *_short_lists(solution, ds))
     return [*said, *lists, *short_windows(solution, ds)]
 
 
@@ -50,7 +50,7 @@ def _removed(solution: Solution, ds: str) -> list[str]:
     ]
 
 
-def _pins(solution: Solution, ds: str) -> list[str]:
+def of_pins(solution: Solution, ds: str) -> list[str]:
     """What became of the pinned items."""
     if not solution.publish.rerank.pinned:
         return []

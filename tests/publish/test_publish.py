@@ -13,6 +13,7 @@ from jobs.lib.contracts import load_contract
 from jobs.lib.errors import MissingPartition
 from jobs.lib.object_store import open_store
 from jobs.publish.bundle import latest, verify
+from jobs.publish.notes import of_pins
 from jobs.publish.publish import publish
 from tests.publish.builders import DS, boosters, metadata, solution, source, write_table
 
@@ -189,6 +190,18 @@ def test_an_older_model_is_named(published):
     assert manifest(address)["model"]["ds"] == "20261118"
     assert any("model of 20261118" in note for note in manifest(address)["notes"])
     assert open_store(address).get("model/is_click.ubj") == b"older"
+
+
+def test_pinned_items_are_counted_and_those_that_are_nowhere_are_named(published):
+    pinned = [{"item": item, "place": place} for place, item in enumerate(("3", "4", "nope"), start=1)]
+    rows = [(user, "3", 0.5, 1, 2, ["pinned"], [source("hot", 3.0, 1), source("pinned", 0.0, 1)], DS) for user in "12"]
+    write_table("home_page_recommendations", [*rows, ("5", "4", 0.5, 1, 1, [], [source("hot", 3.0, 1)], DS)])
+    assert of_pins(solution(publish={"rerank": {"pinned": pinned}}), DS) == [
+        "The pinned item 3 is in 2 lists.",
+        "The pinned item 4 is in no list: filters or its own condition leave it to nobody.",
+        "The pinned item nope is in no list: it is not on offer.",
+    ]
+    assert of_pins(solution(), DS) == []
 
 
 def test_a_day_without_lists_is_published_and_says_so(published):
