@@ -78,9 +78,11 @@ def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[s
     if place > len(mine):
         return f"ranked below{by_score}, the list ends before"
     most = f" the {settings['candidates']:,}" if settings else ""
+    is_moved = any(row.get("moves") for row in mine)
     return (
-        f"it was brought{by_score}: it was not among{most} candidates, they acted on it in a way that the bundle does "
-        "not keep, or re-rank left it out"
+        f"it was brought{by_score}: it was not among{most} candidates"
+        + (", re-rank left it out," if is_moved else "")
+        + " or they acted on it in a way that the bundle does not keep"
     )
 
 

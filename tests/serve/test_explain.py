@@ -59,7 +59,7 @@ def test_an_item_that_is_not_on_the_list(opened):
     assert [(one["recall"], one["rank"]) for one in brought["recalls"]] == [("hot", 2)]
     assert brought["place_by_score"] == 1  # ahead of 0.5
     assert brought["why_not"].startswith(
-        "it was brought; by its score it would be 1 of 2: it was not among the 500 candidates, they acted on it"
+        "it was brought; by its score it would be 1 of 2: it was not among the 500 candidates or they acted on it"
     )
     assert explain(opened, "5", "1")["why_not"] == (
         "the user has no list: they had no event in 30 days up to 20261121, or nothing was left for them"
