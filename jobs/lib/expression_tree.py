@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 TEXT, NUMBER, TRUTH, TAGS, TEXTS, NUMBERS = "text", "a number", "true or false", "tags", "a list of text", "numbers"
@@ -30,9 +30,25 @@ class Expression:
     value: Any = None
     at: int = 1
 
-    def leaves(self) -> set[Leaf]:
-        own = {self.value} if self.op == "leaf" else set()
-        return own.union(*[arg.leaves() for arg in self.args])
+    def leaves(self) -> dict[Leaf, str]:
+        """What is looked up, each with its kind."""
+        found = {self.value: self.kind} if self.op == "leaf" else {}
+        for arg in self.args:
+            found |= arg.leaves()
+        return found
+
+
+def possible(condition: Expression, unknown: Collection[Leaf], is_negated: bool = False) -> Expression:
+    """True wherever a condition is true for any values of the unknown leaves: a comparison that names one of them is
+    true, whichever way round it is asked."""
+    if condition.op == "not":
+        return possible(condition.args[0], unknown, not is_negated)
+    if condition.op in ("and", "or"):
+        word = {"and": "or", "or": "and"}[condition.op] if is_negated else condition.op
+        return replace(condition, op=word, args=tuple(possible(arg, unknown, is_negated) for arg in condition.args))
+    if any(leaf in unknown for leaf in condition.leaves()):
+        return Expression("literal", TRUTH, value=True, at=condition.at)
+    return Expression("not", TRUTH, (condition,), at=condition.at) if is_negated else condition
 
 
 @dataclass(frozen=True)

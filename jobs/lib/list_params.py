@@ -98,12 +98,16 @@ class Rule(NamedTuple):
 
 def rules(solution: Solution) -> list[Rule]:
     """The filters of a solution, the banned items last. Raises ValueError naming path and column."""
-    found, names = [], names_of(solution)
-    for number, line in enumerate(solution.publish.filters):
+    return rules_of(solution.publish.filters, solution.publish.rerank.banned, names_of(solution))
+
+
+def rules_of(filters: list[Filter], banned: list[str], names: Names) -> list[Rule]:
+    found = []
+    for number, line in enumerate(filters):
         text = line.exclude if line.exclude is not None else line.only
         condition = _parsed(text, names, f"publish.filters[{number}] ({line.name})")
         found.append(Rule(line.name, condition if line.exclude is not None else _not(condition)))
-    if banned := solution.publish.rerank.banned:
+    if banned:
         item = Expression("leaf", TEXT, value=Leaf("item", "item_id"))
         listed = Expression("list", "a list of text", value=sorted(set(banned)))
         found.append(Rule(BANNED, Expression("in", "true or false", (item, listed))))

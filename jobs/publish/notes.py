@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from jobs.flow.lineage import reads_of
-from jobs.lib import partitions
+from jobs.lib import partitions, tables
 from jobs.lib.solution import Solution
 from jobs.publish.figures import Model
 from jobs.publish.report_figures import Measures
 from jobs.ranking import candidates, recommendations
 from jobs.ranking.filtered import removals
+from jobs.recall.inputs import Day
 
 
 def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> list[str]:
@@ -35,7 +36,8 @@ def notes_of(solution: Solution, ds: str, model: Model, measures: Measures) -> l
         )
     if not any(subject == "list" for subject, *_ in measures):
         said.append("The lists of the day before could not be judged: there were none, or nobody acted on this day.")
-    return said + _removed(solution, ds) + _short_lists(solution, ds) + short_windows(solution, ds)
+    lists = (*_removed(solution, ds), *of_pins(solution, ds), *_short_lists(solution, ds))
+    return [*said, *lists, *short_windows(solution, ds)]
 
 
 def _removed(solution: Solution, ds: str) -> list[str]:
@@ -46,6 +48,21 @@ def _removed(solution: Solution, ds: str) -> list[str]:
         f"The filter {filter_} removed {pairs:,} candidates: {items:,} items, for {users:,} users."
         for filter_, pairs, users, items in removals(solution, ds)
     ]
+
+
+def of_pins(solution: Solution, ds: str) -> list[str]:
+    """What became of the pinned items."""
+    if not solution.publish.rerank.pinned:
+        return []
+    lists, said = tables.read_days(solution.table("recommendations"), [ds]), []
+    for pin in recommendations.pin_counts(lists, Day(solution, ds)):
+        if pin.lists:
+            said.append(f"The pinned item {pin.item} is in {pin.lists:,} lists.")
+        elif pin.is_offered:
+            said.append(f"The pinned item {pin.item} is in no list: filters or its own condition leave it to nobody.")
+        else:
+            said.append(f"The pinned item {pin.item} is in no list: it is not on offer.")
+    return said
 
 
 def _short_lists(solution: Solution, ds: str) -> list[str]:

@@ -31,6 +31,7 @@ from jobs.publish.figures import (
     small_table,
     totals_of,
 )
+from jobs.publish.filter_fields import RULES, filter_fields, filter_rules
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
 from jobs.publish.notes import notes_of
 from jobs.publish.report import report
@@ -42,7 +43,7 @@ from jobs.ranking.feature_definition import definition_of
 from jobs.ranking.feature_list import feature_list
 from jobs.ranking.model_card import card
 from jobs.ranking.rank_samples import list_reads, read_sources
-from jobs.recall.inputs import listing
+from jobs.recall.inputs import Day, listing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -51,6 +52,7 @@ log = logging.getLogger("recflow")
 
 CONTRACT = None
 SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics", "cadence", "short_history")
+LIST_SETTINGS = ("candidates", "top_n", "active_days", "exclude_seen", "seen_days")
 FILTERED = "filtered"  # what filters removed, where the solution has any
 PUBLISHED = ("recommendations", "evaluation", FILTERED)
 # contract -> key column, and the columns that pairec's readers select
@@ -113,6 +115,8 @@ def _tables(solution: Solution, ds: str, store_url: str) -> list[Entry]:
     writing = [partial(of_table, *export) for export in exports]
     writing.append(partial(of_rows, "features/user", ["user_id"], published_users(sources, solution)))
     writing.append(partial(of_rows, "features/item", ["item_id"], published_items(sources, solution)))
+    if solution.publish.has_filters:
+        writing += [partial(of_rows, *table) for table in filter_fields(Day(solution, ds))]
     for name, rows in published_lists(sources, solution):
         order, _ = _recall_forms(next(node for node in solution.nodes() if node.name == name))
         writing.append(partial(of_rows, f"features/lists/{name}", order, rows))
@@ -141,6 +145,8 @@ def _small_objects(solution: Solution, ds: str, model: Model) -> dict[str, bytes
             "model/features.json": json_bytes(_feature_list(solution, model)),
             "model/training.json": json_bytes({"ds": model.ds, **model.metadata}),
         }
+    if solution.publish.has_filters:
+        objects[RULES] = json_bytes(filter_rules(Day(solution, ds)))
     if solution.publish.fallback:
         (row,) = small_table(solution, solution.publish.fallback, ds, ["key", "item_ids", "count"])
         objects["fallback/hot.json"] = json_bytes(row)
@@ -183,6 +189,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
         },
         "inputs": inputs,
         "recalls": _recalls(solution, ds),
+        "lists": {name: getattr(solution.publish, name) for name in LIST_SETTINGS},
         "model": {"ds": model.ds, "metrics": model.metadata.get("metrics"), "newest": model.newest},
         "metrics": [
             {"subject": subject, "slice": part, "measure": measure, "k": k, **found._asdict()}

@@ -21,7 +21,7 @@ from jobs.ranking.known import Sources, item_columns, listed, user_rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-TAGS = "tags"
+TAGS, OFFERED = "tags", "is_offered"
 
 
 def published_users(sources: Sources, solution: Solution) -> DataFrame:
@@ -45,11 +45,14 @@ def published_users(sources: Sources, solution: Solution) -> DataFrame:
 
 def published_items(sources: Sources, solution: Solution) -> DataFrame:
     """One row per item_id: features, snapshot columns, ages, `at_{attribute}` (the values that KV strings count), and
-    title and author where the item table has them."""
+    title and author where the item table has them; `is_offered` where that table lists all that is on offer."""
     items = item_columns(sources, feature_list(solution), solution).drop("feature_ds")
     config = solution.tables.item
     if config is None:
         return items
+    if config.complete:
+        offered = sources.items.select("item_id", F.lit(True).alias(OFFERED))
+        items = items.join(offered, on="item_id", how="left").fillna(False, [OFFERED])
     said = [name for name in ("title", "author") if getattr(config.roles, name) and name not in items.columns]
     return items.join(sources.items.select("item_id", *said), on="item_id", how="left") if said else items
 

@@ -60,16 +60,18 @@ class Filling:
     pins: list[Pin]
 
 
-def offers(hot: DataFrame | None, catalog: DataFrame | None, top_n: int) -> DataFrame:
+def offers(hot: DataFrame | None, catalog: DataFrame | None, top_n: int, offered: DataFrame | None = None) -> DataFrame:
     """(item_id, hot_rank, hot_score, time), as `filling` takes it.
 
-    hot: a recall_hot table; catalog: (item_id, time) on offer: hot items must be among them. One of them is given.
+    hot: a recall_hot table; catalog: (item_id, time) on offer; one of them is given. Hot items must be in the catalog,
+    without one among offered (item_id), if that is given.
     """
     if hot is None:
         return catalog.select("item_id", F.lit(LAST).alias("hot_rank"), F.lit(0.0).alias("hot_score"), "time")
     best = hot.where((F.col("group_key") == EVERYONE) & (F.col("rank") <= HOT_PER_PLACE * top_n))
     best = best.select("item_id", F.col("rank").alias("hot_rank"), F.col("score").alias("hot_score"))
     if catalog is None:
+        best = best if offered is None else best.join(offered.select("item_id"), on="item_id", how="semi")
         return best.withColumn("time", F.lit(None).cast("bigint"))
     joined = catalog.select("item_id", "time").join(best, on="item_id", how="left")
     return joined.select("item_id", F.coalesce("hot_rank", F.lit(LAST)).alias("hot_rank"), "hot_score", "time")
@@ -81,7 +83,7 @@ def filling(found: Lookup, pins: list[Pin], source: str) -> Filling:
     import pyarrow.compute as pc
 
     items = found.items.append_column("code", pa.array(np.arange(found.items.num_rows)))
-    kept = items.filter(pc.invert(filters.removed_items(found)))
+    kept = items.filter(pc.invert(filters.removed_items(found.about_items)))
     kept = kept.set_column(kept.column_names.index("time"), "time", pc.negate(kept.column("time").cast(pa.int64())))
     best = kept.sort_by([("hot_rank", "ascending"), ("time", "ascending"), ("item_id", "ascending")])
     rank = best.column("hot_rank").to_numpy()

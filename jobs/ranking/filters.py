@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.lib import list_params
-from jobs.lib.expression_tree import COUNT, DAYS_SINCE, Expression, Leaf
+from jobs.lib.expression_tree import COUNT, DAYS_SINCE, Expression, Leaf, possible
 from jobs.lib.list_params import AGES, Rule
 from jobs.lib.spark import F
 from jobs.ranking.models import newest_model
-from jobs.ranking.pieces import OWN, USER, Lookup, Piece
+from jobs.ranking.pieces import OWN, USER, Lookup, Piece, arrow_type
 from jobs.ranking.serving_context import serving_context
 
 if TYPE_CHECKING:
@@ -37,19 +37,28 @@ def lookup(
     always: DataFrame | None = None,
 ) -> Lookup:
     """What these rules and conditions name, as of a day. always: (item_id, ...) more that is to be known of items."""
-    leaves = sorted({leaf for condition in (*conditions, *(r.condition for r in rules)) for leaf in condition.leaves()})
-    columns = {leaf: f"leaf{number}" for number, leaf in enumerate(leaves)}
-    named = [leaf for leaf in leaves if leaf.side == "item" and leaf.name != "item_id"]
-    if not named and always is None:
-        import pyarrow as pa
-
-        return Lookup(rules, columns, pa.table({"item_id": pa.array([], pa.string())}), context)
-    items = None
-    if at.solution.tables.item is not None:
-        items = at.items().select("item_id", *[_column(leaf, at).alias(columns[leaf]) for leaf in named])
+    found = named(rules, context, conditions)
+    items = item_rows(at, found)
     if always is not None:
         items = always if items is None else always.join(items, on="item_id", how="left")
-    return Lookup(rules, columns, items.orderBy("item_id").toArrow().combine_chunks(), context)
+    return found if items is None else replace(found, items=items.orderBy("item_id").toArrow().combine_chunks())
+
+
+def named(rules: list[Rule], context: dict[str, Any], conditions: Iterable[Expression] = ()) -> Lookup:
+    """What these rules and conditions name, of no item yet."""
+    import pyarrow as pa
+
+    leaves = sorted({leaf for condition in (*conditions, *(r.condition for r in rules)) for leaf in condition.leaves()})
+    columns = {leaf: f"leaf{number}" for number, leaf in enumerate(leaves)}
+    return Lookup(rules, columns, pa.table({"item_id": pa.array([], pa.string())}), context)
+
+
+def item_rows(at: Day, found: Lookup) -> DataFrame | None:
+    """(item_id, columns): what is known of the items of the day; None when nothing of them is named."""
+    wanted = {leaf: name for leaf, name in found.of("item").items() if leaf.name != "item_id"}
+    if not wanted:
+        return None
+    return at.items().select("item_id", *[_column(leaf, at).alias(name) for leaf, name in wanted.items()])
 
 
 def user_rows(users: DataFrame, at: Day, found: Lookup) -> DataFrame:
@@ -127,10 +136,13 @@ def needs_model(solution: Solution) -> bool:
     return any(leaf.side == "context" and leaf.name != "weekday" for leaf in leaves)
 
 
-def removed_everywhere(items: DataFrame, at: Day) -> set[str]:
-    """Those of some (item_id) that no user is to be shown: what filters about items alone remove. Of the request only
-    the weekday is known."""
-    rules = [rule for rule in list_params.rules(at.solution) if rule.is_about_items]
+def removed_for_strangers(items: DataFrame, at: Day) -> set[str]:
+    """Those of some (item_id) that a user of whom nothing is known is not to be shown, on the weekday of the day after.
+    Of their request nothing else is known: what a filter removes in any hour or scene counts."""
+    rules = list_params.rules(at.solution)
+    unknown = [leaf for rule in rules for leaf in rule.condition.leaves() if leaf.side == "context"]
+    unknown = [leaf for leaf in unknown if leaf.name != "weekday"]
+    rules = [rule._replace(condition=possible(rule.condition, unknown)) for rule in rules]
     if not rules:
         return set()
     found = lookup(at, [], rules, serving_context(None, at.ds, at.solution), items.select("item_id").distinct())
@@ -138,11 +150,14 @@ def removed_everywhere(items: DataFrame, at: Day) -> set[str]:
 
 
 def removed_items(found: Lookup) -> pa.Array:
-    """Which items of a Lookup its rules about items alone remove."""
+    """Which items of a Lookup its rules remove for a user of whom nothing is known."""
     import pyarrow as pa
 
-    everyone = pa.table({"user_id": [""], "item_id": pa.array([None], pa.string()), "mark": [USER]})
-    rules = [rule for rule in found.rules if rule.is_about_items]
-    piece = Piece.of(everyone, replace(found, rules=rules))
+    stranger = {"user_id": pa.array([""]), "item_id": pa.array([None], pa.string()), "mark": pa.array([USER])}
+    kinds = {leaf: kind for rule in found.rules for leaf, kind in rule.condition.leaves().items()}
+    for leaf, kind in kinds.items():
+        if leaf.side in ("user", DAYS_SINCE, COUNT):
+            stranger[found.columns[leaf]] = pa.nulls(1, arrow_type(kind))
+    piece = Piece.of(pa.table(stranger), found)
     codes = np.arange(found.items.num_rows)
     return pa.array(~piece.is_kept(np.zeros(len(codes), np.int64), codes))

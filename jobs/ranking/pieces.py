@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.lib.expression_tree import COUNT, Expression, Leaf
+from jobs.lib.expression_tree import COUNT, NUMBER, TAGS, Expression, Leaf
 from jobs.lib.list_params import Rule
 from jobs.ranking.conditions import is_true
 from jobs.recall.sparse import plain
@@ -29,6 +29,11 @@ class Lookup:
 
     def of(self, *sides: str) -> dict[Leaf, str]:
         return {leaf: name for leaf, name in self.columns.items() if leaf.side in sides}
+
+    @property
+    def about_items(self) -> Lookup:
+        """With those of its rules alone that are the same for every user."""
+        return replace(self, rules=[rule for rule in self.rules if rule.is_about_items])
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,13 @@ class Piece:
 
     def _rows(self, mark: int) -> np.ndarray:
         return np.flatnonzero(self.mark == mark)
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """Of the values that are looked up."""
+    import pyarrow as pa
+
+    return {NUMBER: pa.float64(), TAGS: pa.list_(pa.string())}.get(kind, pa.string())
 
 
 def plain_column(table: pa.Table, name: str) -> pa.Array:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.lib import list_params
 from jobs.lib.reads import Reads, input_of
@@ -92,6 +92,9 @@ def main(days: list[str], solution: Solution, node: Node) -> None:
                 "%s ds=%s: %s users have fewer than %s items (the shortest list: %s)",
                 *(table, ds, f"{users:,}", f"{solution.publish.top_n:,}", f"{length:,}"),
             )
+        for pin in pin_counts(read_days(table, [ds]), Day(solution, ds)):
+            shown = f"is in {pin.lists:,} lists" if pin.is_offered else "is not on offer, and in no list"
+            log.info("%s ds=%s: the pinned item %r %s", table, ds, pin.item, shown)
 
 
 def lists_of(at: Day) -> DataFrame:
@@ -146,7 +149,7 @@ def _more(candidates: DataFrame, at: Day) -> DataFrame | None:
     has_catalog = bool(publish.has_filters or pins or publish.candidates < publish.top_n)
     if hot is None and not has_catalog:
         return None
-    offers = fill_ups.offers(hot, on_offer(at) if has_catalog else None, publish.top_n)
+    offers = fill_ups.offers(hot, on_offer(at) if has_catalog else None, publish.top_n, at.offered())
     conditions = [pin.users for pin in pins if pin.users is not None]
     found = filters.lookup(at, conditions, list_params.rules(solution), filters.context_of(solution, at.ds), offers)
     users = at.actions(publish.active_days).select("user_id").distinct()
@@ -159,6 +162,26 @@ def _list_behind(fallback: str, solution: Solution) -> str:
     """The recall that the fallback row is the top of."""
     line = next(recall for recall in solution.recalls if recall.name == fallback)
     return line.source or line.name
+
+
+class PinCount(NamedTuple):
+    """lists: how many have the item in its place; is_offered: is it among what is on offer?"""
+
+    item: str
+    lists: int
+    is_offered: bool
+
+
+def pin_counts(lists: DataFrame, at: Day) -> list[PinCount]:
+    """What became of each pinned item, in the order of the solution file. lists: the recommendations of the day."""
+    items = [pin.item for pin in at.solution.publish.rerank.pinned]
+    if not items:
+        return []
+    is_pinned = F.col("item_id").isin(items) & F.exists("sources", lambda source: source.recall == fill_ups.PINNED)
+    counts = {row.item_id: row["count"] for row in lists.where(is_pinned).groupBy("item_id").count().collect()}
+    offered = on_offer(at).where(F.col("item_id").isin(items)).select("item_id").distinct().collect()
+    there = {row.item_id for row in offered}
+    return [PinCount(item, counts.get(item, 0), item in there) for item in items]
 
 
 def short_lists(solution: Solution, ds: str) -> list[tuple[int, int]]:

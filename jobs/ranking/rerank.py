@@ -6,11 +6,12 @@ pool, to 1, the best, and what freshness adds.
 
 - freshness: weight * 2^(-days listed / half_life_days).
 - new_items: of the first k places at least floor(k * share) have an item listed in the `days` up to ds, as far as the
-  pool has any.
+  pool has any and pinned items leave places.
 - diversity, window: of one kind at most `most` within any `window` neighbouring places, where the pool allows it;
   mmr (Carbonell and Goldstein 1998): the greatest (1 - weight) * value - weight * similarity comes next, similarity
   being 1 with one of its kind among the last window - 1 places, else 0. Items of unknown kind are like no other.
-- pinned items have their place, or the last one of a shorter list. Two of the same place stand one after the other.
+- pinned items have their place, or the last one of a shorter list. Two of the same place stand one after the other, and
+  nearer to the front where the list ends before. new_items counts with their places.
 
 `moves` of a row names the steps that put it there instead of the next one by score. With nothing to move the order is
 the score's.

@@ -1,8 +1,8 @@
 """Places a list, user by user: which of a pool stands where, and why it is not the next best by score.
 
-Integers only; a tie goes to who stands higher in the pool. At each place: a pinned item that is due; else the best by
-value, out of the new items while their share is due, and of those the first that diversity lets stand here. Where new
-items and the window rule cannot both be had, the window rule holds.
+Integers only; a tie goes to who stands higher in the pool. At each place: the item that is pinned to it; else the best
+by value, out of the new items while their share is due (here, or at pinned places that follow), and of those the first
+that diversity lets stand here. Where new items and the window rule cannot both be had, the window rule holds.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ def _list(value, kind, is_new, pin, top_n, due, method, window, most, weight, ah
     """(chosen, why, holds): ahead: only what lets the rest keep the window rule; holds: is it kept so far?"""
     places = min(top_n, len(value))
     chosen, why = np.empty(places, np.int64), np.zeros(places, np.int64)
-    at, is_pin = np.full(places, -1, np.int64), np.zeros(places, np.bool_)
+    pinned = _pinned(pin, places)
+    at, is_pin = np.full(places, -1, np.int64), pinned >= 0
+    for place in np.flatnonzero(is_pin):
+        at[place] = kind[pinned[place]]
     is_used = np.zeros(len(value), np.bool_)
-    for n in range(len(value)):
-        if 0 < pin[n] <= places:
-            at[pin[n] - 1], is_pin[pin[n] - 1] = kind[n], True
     new, holds = 0, True
     for place in range(places):
-        best = _pin_due(pin, is_used, place + 1)
+        best = pinned[place]
         if best >= 0:
             why[place] = PINNED
         else:
             by_score, by_value, best_new = _best(value, kind, is_new, pin, is_used)
-            wants_new = new < due[place] and best_new >= 0
+            wants_new = best_new >= 0 and _wants_new(new, due, is_new, pinned, place)
             wanted = best_new if wants_new else by_value
             best = wanted
             if method == MMR:
@@ -119,16 +119,29 @@ def _list(value, kind, is_new, pin, top_n, due, method, window, most, weight, ah
 
 
 @compiled()
-def _pin_due(pin, is_used, place):
-    """The pinned row that stands here: its place has come, or nothing else is left."""
-    first, others = -1, 0
-    for n in range(len(pin)):
-        if not is_used[n]:
-            if pin[n] == 0:
-                others += 1
-            elif first < 0 or pin[n] < pin[first]:
-                first = n
-    return first if first >= 0 and (pin[first] <= place or others == 0) else -1
+def _pinned(pin, places):
+    """The row that is pinned to each place, -1 for none: as near behind the wanted place as others leave, or before the
+    list ends. Where there are more of them than places, those that want the first ones."""
+    found = np.full(places, -1, np.int64)
+    rows = np.flatnonzero(pin > 0)
+    rows = rows[np.argsort(pin[rows], kind="mergesort")][:places]
+    place = -1
+    for number in range(len(rows)):
+        place = min(max(pin[rows[number]] - 1, place + 1), places - (len(rows) - number))
+        found[place] = rows[number]
+    return found
+
+
+@compiled()
+def _wants_new(new, due, is_new, pinned, place):
+    """Is a new item due here, or would a later place lack one, as pinned items leave too few places before it?"""
+    could, total = new, np.sum(is_new)
+    for after in range(place, len(pinned)):
+        if after > place and (pinned[after] < 0 or is_new[pinned[after]]):
+            could += 1
+        if could < min(due[after], total):
+            return True
+    return False
 
 
 @compiled()

@@ -2,7 +2,8 @@
 
 Grain: one row, key '-1'; item_ids is pairec's three-part form, best first. Source: the PAI-Rec tutorial's fallback row.
 A hot list without items gives a row with an empty string and count 0. Items that the filters of `publish` keep from
-everyone, banned ones among them, are not in it.
+a user of whom nothing is known, banned ones among them, are not in it. Nobody knows when and where the row is shown
+either: only the weekday is that of the day after, and what a filter removes in any hour or scene is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jobs.lib.reads import Reads, input_of
 from jobs.lib.solution import Node, Solution
 from jobs.lib.solution_params import Name, RecallParams
 from jobs.lib.spark import F
-from jobs.ranking.filters import removed_everywhere
+from jobs.ranking.filters import removed_for_strangers
 from jobs.recall import inputs
 from jobs.recall.pairec import EVERYONE, is_writable, three_part
 
@@ -60,7 +61,7 @@ def reads(ds: str, solution: Solution, node: Node) -> Reads:
 
 def recalled(at: inputs.Day, params: Params) -> DataFrame:
     hot = at.made(params.source)
-    return hot_fallback(hot, params, removed_everywhere(hot, at))
+    return hot_fallback(hot, params, removed_for_strangers(hot, at))
 
 
 def main(days: list[str], solution: Solution, node: Node) -> None:

@@ -9,6 +9,10 @@ Lists and related items are those that were published. `rank` and `users` are sc
 by id; `users` are those who have a list. A line of output is {"input", "output", "error"}: a line that cannot be served
 has output null and says why, and the others go on. Source of the shape: Amazon Personalize's batch inference jobs.
 
+Where lists are filtered, nothing is answered that a filter removes. Outputs then say beside it: of `rank`, `removed`:
+item -> its filters; of `users`, `removedUsers`: filter -> how many it kept from the item; of `related`, which knows no
+user, `filtersNotApplied`, where there are any: filters that ask for one.
+
 Lines are taken block by block, so memory does not grow with them; what the shape needs of the bundle is read once.
 """
 
@@ -19,36 +23,26 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lib.errors import RecflowError
-from jobs.serve.lists import ROWS, Lists, lists_of_users, related_items
+from jobs.serve.filtering import Filtering, names_by_place
+from jobs.serve.lines import Line, guessed, lines_of, parsed
+from jobs.serve.lists import Lists, lists_of_users, related_items, users_with_a_list
 from jobs.serve.published import Bundle
 from jobs.serve.scoring import Scoring
 from jobs.serve.segments import best_users
 
 log = logging.getLogger("recflow")
 
-FIELDS = {"users-to-items": {"userId"}, "related": {"itemId"}, "rank": {"userId", "itemList"}, "users": {"itemId"}}
-SHAPES = tuple(FIELDS)
 LINES_AT_ONCE = {"users-to-items": 5_000, "related": 5_000, "rank": 200, "users": 50}
-MOST_ITEMS = 1_000  # of one list to rank
-SHOWN = 1_000  # characters of a line that is no JSON
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of input; error says why it cannot be served."""
-
-    given: Any
-    error: str | None = None
+MOST_USERS = 1_000_000  # for one item
 
 
 Answer = dict | str  # what goes out, or why nothing does
@@ -69,10 +63,11 @@ def batch(
     if recall is not None and shape not in (None, "related"):
         raise RecflowError(f"--recall goes with the shape related, not with {shape}")
     with given.open("rb") as lines, _replacing(out) as written:
-        read = (line.strip() for line in lines)
-        kept = (line for line in read if line)
+        kept = lines_of(lines)
         if shape is None:
-            shape, kept = _guessed(kept, given)
+            shape, kept = guessed(kept, given)
+        if shape == "users" and size > MOST_USERS:
+            raise RecflowError(f"--size is {size:,}; {MOST_USERS:,} users for an item are possible")
         serve, total, failed = served(bundle, shape, size, recall), 0, 0
         while block := list(islice(kept, LINES_AT_ONCE[shape])):
             for line in answered([parsed(text, shape) for text in block], serve):
@@ -80,39 +75,6 @@ def batch(
                 written.write(text.encode() + b"\n")
                 total, failed = total + 1, failed + (line["error"] is not None)
     return total, failed
-
-
-def parsed(text: bytes, shape: str) -> Line:
-    """What a line asks for, with the fields of its shape."""
-    try:
-        given = json.loads(text, parse_constant=_refused)
-        # What cannot be answered in JSON either: numbers beyond all bounds, halves of characters.
-        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and UnicodeEncodeError are ValueErrors
-        return Line(text[:SHOWN].decode("utf-8", "replace"), f"no JSON: {error}")
-    if not isinstance(given, dict):
-        return Line(given, "an object is expected")
-    wanted = FIELDS[shape]
-    if set(given) != wanted:
-        return Line(
-            given, f"{shape} takes the fields {', '.join(sorted(wanted))}, not {', '.join(given)[:SHOWN] or 'none'}"
-        )
-    for name in wanted - {"itemList"}:
-        if not isinstance(given[name], str) or not given[name]:
-            return Line(given, f"{name}: text is expected")
-    return Line(given, _problem_of_list(given["itemList"]) if "itemList" in wanted else None)
-
-
-def _refused(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _problem_of_list(items: Any) -> str | None:
-    if not isinstance(items, list) or not items or not all(isinstance(item, str) for item in items):
-        return "itemList: a list of texts is expected"
-    if len(items) > MOST_ITEMS:
-        return f"itemList: {len(items):,} items, {MOST_ITEMS:,} are possible"
-    return "itemList: an item is there twice" if len(set(items)) < len(items) else None
 
 
 def answered(lines: list[Line], serve: Served) -> Iterator[dict]:
@@ -126,26 +88,31 @@ def answered(lines: list[Line], serve: Served) -> Iterator[dict]:
 
 def served(bundle: Bundle, shape: str, size: int, recall: str | None) -> Served:
     """What answers lines of a shape."""
-    if shape in ("users-to-items", "related"):
-        field = "userId" if shape == "users-to-items" else "itemId"
-        lists = lists_of_users(bundle) if field == "userId" else related_items(bundle, recall)
-        log.info("%s: lists of %s, %s MB", bundle.address, f"{len(lists.keys):,}", f"{lists.size / 1e6:,.0f}")
-        return lambda given: _looked_up(lists, field, given, size)
+    if shape == "users-to-items":
+        return partial(_looked_up, _logged(bundle, lists_of_users(bundle)), "userId", size, {})
+    filtering = Filtering(bundle)
+    if shape == "related":
+        lists, left = related_items(bundle, filtering, recall), filtering.about_users
+        return partial(_looked_up, _logged(bundle, lists), "itemId", size, {"filtersNotApplied": left} if left else {})
     scoring = Scoring(bundle)
     log.info(
         "%s: %s users and %s items, %s MB", bundle.address, f"{len(scoring.users.ids):,}", f"{len(scoring.items):,}",
-        f"{scoring.size / 1e6:,.0f}",
+        f"{(scoring.size + filtering.size) / 1e6:,.0f}",
     )  # fmt: skip
     if shape == "rank":
-        return lambda given: _ranked(scoring, given)
-    listed = bundle.rows(ROWS, ["user_id"]).column("user_id").combine_chunks().unique()
-    return lambda given: _segments(scoring, listed, given, size)
+        return partial(_ranked, scoring, filtering)
+    return partial(_segments, scoring, filtering, users_with_a_list(bundle), size)
 
 
-def _looked_up(lists: Lists, field: str, given: list[dict], size: int) -> list[Answer]:
+def _logged(bundle: Bundle, lists: Lists) -> Lists:
+    log.info("%s: lists of %s, %s MB", bundle.address, f"{len(lists.keys):,}", f"{lists.size / 1e6:,.0f}")
+    return lists
+
+
+def _looked_up(lists: Lists, field: str, size: int, more: dict, given: list[dict]) -> list[Answer]:
     found = lists.of([line[field] for line in given], size)
     return [
-        f"{field}: the bundle has no list for {line[field]!r}" if one is None else _items(*one)
+        f"{field}: the bundle has no list for {line[field]!r}" if one is None else _items(*one) | more
         for line, one in zip(given, found, strict=True)
     ]
 
@@ -154,24 +121,23 @@ def _items(items: list[str], scores: list[float]) -> dict:
     return {"recommendedItems": items, "scores": scores}
 
 
-def _ranked(scoring: Scoring, given: list[dict]) -> list[Answer]:
-    """Every item of each list, by the model's score for its user."""
+def _ranked(scoring: Scoring, filtering: Filtering, given: list[dict]) -> list[Answer]:
+    """Of each list the items that no filter keeps from its user, by the model's score."""
     problems = _problems(scoring, given)
     good = [line for line, problem in zip(given, problems, strict=True) if problem is None]
     pairs = [(line["userId"], item) for line in good for item in line["itemList"]]
     users, items = (pa.array([pair[n] for pair in pairs], pa.string()) for n in (0, 1))
-    scores = scoring.scores(users, items) if pairs else np.zeros(0)
-    ends = np.cumsum([len(line["itemList"]) for line in good])
-    parts = iter(np.split(scores, ends[:-1]) if good else [])
+    scores = scoring.scores(users, items).tolist() if pairs else []
+    judged = zip(items.to_pylist(), scores, names_by_place(filtering.removed(users, items), len(pairs)), strict=True)
     answers: list[Answer] = []
     for line, problem in zip(given, problems, strict=True):
-        if problem is None:
-            ordered = sorted(
-                zip(line["itemList"], next(parts).tolist(), strict=True), key=lambda p: (-p[1], p[0].encode())
-            )
-            answers.append(_items([item for item, _ in ordered], [score for _, score in ordered]))
-        else:
+        if problem is not None:
             answers.append(problem)
+            continue
+        own = list(islice(judged, len(line["itemList"])))
+        kept = sorted(((item, score) for item, score, names in own if not names), key=lambda p: (-p[1], p[0].encode()))
+        removed = {"removed": {item: names for item, _, names in own if names}} if filtering.filters else {}
+        answers.append(_items([item for item, _ in kept], [score for _, score in kept]) | removed)
     return answers
 
 
@@ -191,30 +157,19 @@ def _listed(ids: str | list[str]) -> list[str]:
     return [ids] if isinstance(ids, str) else ids
 
 
-def _segments(scoring: Scoring, listed: pa.Array, given: list[dict], size: int) -> list[Answer]:
+def _segments(scoring: Scoring, filtering: Filtering, listed: pa.Array, size: int, given: list[dict]) -> list[Answer]:
     problems = _problems(scoring, given)
     items = list(dict.fromkeys(line["itemId"] for line, p in zip(given, problems, strict=True) if p is None))
-    best = best_users(scoring, listed, items, size) if items else {}
+    best = best_users(scoring, filtering, listed, items, size) if items else {}
     answers: list[Answer] = []
     for line, problem in zip(given, problems, strict=True):
-        users, scores = best.get(line["itemId"], ([], []))
-        answers.append(problem or {"recommendedUsers": users, "scores": scores})
+        if problem is not None:
+            answers.append(problem)
+            continue
+        found = best[line["itemId"]]
+        removed = {"removedUsers": found.removed} if filtering.filters else {}
+        answers.append({"recommendedUsers": found.users.to_pylist(), "scores": found.scores.tolist()} | removed)
     return answers
-
-
-def _guessed(lines: Iterator[bytes], given: Path) -> tuple[str, Iterator[bytes]]:
-    """The shape of the first line that has any, and all lines again."""
-    seen = []
-    for text in lines:
-        seen.append(text)
-        for shape in SHAPES:
-            if parsed(text, shape).error is None:
-                return shape, chain(seen, lines)
-        if len(seen) == SHOWN:
-            break
-    if not seen:
-        raise RecflowError(f"{given} is empty: say with --shape what its lines would ask for")
-    raise RecflowError(f"{given}: none of its first {len(seen)} lines is of a known shape; say it with --shape")
 
 
 class _replacing:

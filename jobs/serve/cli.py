@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,14 +70,15 @@ def run_recommend(arguments: argparse.Namespace) -> None:
 
 
 def run_related(arguments: argparse.Namespace) -> None:
+    from jobs.serve.filtering import Filtering
     from jobs.serve.lists import i2i_of, related_items
 
     with _opened(arguments) as bundle:
-        recall = i2i_of(bundle, arguments.recall)
-        [found] = related_items(bundle, recall, [arguments.item]).of([arguments.item], _size(arguments))
+        recall, filtering = i2i_of(bundle, arguments.recall), Filtering(bundle)
+        [found] = related_items(bundle, filtering, recall, [arguments.item]).of([arguments.item], _size(arguments))
         if found is None:
             raise RecflowError(f"{bundle.address}: {recall} relates nothing to item {arguments.item!r}")
-        _print_list(bundle, arguments, {"itemId": arguments.item, "recall": recall}, *found)
+        _print_list(bundle, arguments, {"itemId": arguments.item, "recall": recall}, *found, left=filtering.about_users)
 
 
 def run_explain(arguments: argparse.Namespace) -> None:
@@ -118,16 +120,26 @@ def _size(arguments: argparse.Namespace) -> int:
 
 
 def _print_list(
-    bundle: Bundle, arguments: argparse.Namespace, given: dict[str, str], items: list[str], scores: list[float]
+    bundle: Bundle,
+    arguments: argparse.Namespace,
+    given: dict[str, str],
+    items: list[str],
+    scores: list[float],
+    left: Sequence[str] = (),
 ) -> None:
+    """left: filters that were not applied, because they ask for a user."""
     from jobs.serve.explain import titles_of
 
     if arguments.json:
-        line = {"input": given, "output": {"recommendedItems": items, "scores": scores}, "error": None}
-        print(json.dumps(line, ensure_ascii=False))
+        output = {"recommendedItems": items, "scores": scores} | ({"filtersNotApplied": [*left]} if left else {})
+        print(json.dumps({"input": given, "output": output, "error": None}, ensure_ascii=False))
         return
     titles = titles_of(bundle, items)
     print(bundle.address + "".join(f"\n{name}: {value}" for name, value in given.items()))
-    width = max(len(item) for item in items)
+    if left:
+        print(f"not applied, as they ask for a user: the filters {', '.join(left)}")
+    if not items:
+        print("the filters leave nothing")
+    width = max((len(item) for item in items), default=0)
     for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
         print(f"{rank:>4}  {item:<{width}}  {score:<10.6g}  {titles.get(item, '')}".rstrip())

@@ -39,8 +39,9 @@ class Users:
         }
 
     @property
-    def ids(self) -> pa.Array:
-        return _column(self.rows, "user_id")
+    def ids(self) -> pa.ChunkedArray:
+        """In pieces: all of them may be over 2 GiB."""
+        return self.rows.column("user_id")
 
     def described(self, ids: pa.Array) -> pa.Table:
         """Those of these users that are known, with maps."""

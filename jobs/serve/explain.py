@@ -10,19 +10,18 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs.features.windows import RECENT
 from jobs.lib.days import from_day_number
 from jobs.lib.errors import RecflowError
 from jobs.publish.bundle import BundleError
 from jobs.recall.pairec import EVERYONE
+from jobs.serve.absent import known_of, place_by_score, why_not
 from jobs.serve.described import ITEMS, USERS, parsed
 from jobs.serve.lists import RECALLS, ROWS
 from jobs.serve.published import Bundle
 from jobs.serve.scoring import FEATURES, NO_MODEL, Scoring
 
-FILTERED = "filtered"
 TOP_FEATURES = 8
 TOLERANCE = 1e-3  # of the sum of contributions: XGBoost adds them up in float32
 
@@ -40,17 +39,18 @@ def explain(bundle: Bundle, user: str, item: str) -> dict[str, Any]:
     titles = titles_of(bundle, [item, *recent])
     brought = _brought(bundle, user, item, row)
     score = None if bundle.has(NO_MODEL) else _score(bundle, user, item, recent)
-    removed_by = _removed_by(bundle, user, item)
+    known, place = known_of(bundle, user, item, recent, mine), place_by_score(item, score, mine)
     return {
         "bundle": bundle.address,
         "userId": user,
         "itemId": item,
         "title": titles.get(item),
         "list": None if row is None else _place(row, mine),
-        "why_not": None if row is not None else _why_not(mine, brought, removed_by, score),
+        "why_not": None if row is not None else why_not(bundle, mine, brought, known, place),
         "recalls": [one | _triggers(bundle, one["recall"], item, recent, titles) for one in brought],
         "score": score,
-        "removed_by": removed_by,
+        "place_by_score": place if row is None and mine else None,
+        **known,
     }
 
 
@@ -143,26 +143,3 @@ def _parts(names: list[str], table: pa.Table, contributions: Any, output: float)
     bias = float(contributions[-1])
     others = total - bias - sum(one["contribution"] for one in top)
     return {"bias": bias, "top": top, "others": others, "output": output}
-
-
-def _removed_by(bundle: Bundle, user: str, item: str) -> list[str] | None:
-    """Filters that removed the item from the user's candidates; None where the bundle does not say."""
-    if not bundle.columns(FILTERED):
-        return None
-    rows = bundle.rows(FILTERED, ["filter"], [user], [("item_id", "=", item)])
-    return sorted(pc.unique(rows.column("filter")).to_pylist())
-
-
-def _why_not(mine: list[dict], brought: list[dict], removed_by: list[str] | None, score: dict | None) -> str:
-    if not mine:
-        return "the user has no list: not active in the days that lists are made for"
-    if removed_by:
-        return f"removed by the filter {', '.join(removed_by)}"
-    if not brought:
-        return "no published recall brought it, for the user or for everyone"
-    last = min(row["score"] for row in mine)
-    if score is not None and all(row["scored_by"] == score["model"] for row in mine):
-        if score["value"] < last:
-            return f"ranked below: its score is {score['value']:.6g}, the list's lowest is {last:.6g}"
-        return "its score would have reached the list: it was no candidate (seen, for example), or re-rank left it out"
-    return "it was brought, but others of the list came first in recall order"

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lib.errors import RecflowError
+from jobs.serve.filtering import Filtering
 from jobs.serve.published import Bundle
 
 ROWS, RECALLS = "recommendations/rows", "recall"
@@ -17,17 +18,19 @@ Listed = tuple[list[str], list[float]]  # items and scores, best first
 class Lists:
     """The lists of a published table whose rows stand together by key, best first."""
 
-    def __init__(self, rows: pa.Table) -> None:
-        """rows: the key, item_id, score."""
-        key, self._items, self._scores = (rows.column(n).combine_chunks() for n in range(3))
+    def __init__(self, rows: pa.Table, is_kept: np.ndarray | None = None) -> None:
+        """rows: the key, item_id, score; is_kept: which of them count. A key of which none does has an empty list."""
         self.size = rows.nbytes
-        encoded = pc.run_end_encode(key)
+        encoded = pc.run_end_encode(_long(rows.column(0)).combine_chunks(), run_end_type=pa.int64())
         ends = encoded.run_ends.to_numpy() if len(rows) else np.zeros(0, np.int64)
-        self.keys, self._ends = encoded.values, np.concatenate([[0], ends])
+        self.keys, self._ends = encoded.values, np.append(0, ends)
+        if is_kept is not None:
+            self._ends, rows = np.append(0, np.cumsum(is_kept))[self._ends], rows.filter(pa.array(is_kept))
+        self._items, self._scores = _long(rows.column(1)).combine_chunks(), rows.column(2).combine_chunks()
 
     def of(self, keys: list[str], size: int) -> list[Listed | None]:
         """The first `size` of each key's list; None where the key has none."""
-        found = pc.index_in(pa.array(keys, pa.string()), value_set=self.keys).to_pylist()
+        found = pc.index_in(pa.array(keys, self.keys.type), value_set=self.keys).to_pylist()
         return [None if at is None else self._first(at, size) for at in found]
 
     def _first(self, at: int, size: int) -> Listed:
@@ -41,10 +44,23 @@ def lists_of_users(bundle: Bundle, users: list[str] | None = None) -> Lists:
     return Lists(bundle.rows(ROWS, ["user_id", "item_id", "score"], users))
 
 
-def related_items(bundle: Bundle, recall: str | None = None, items: list[str] | None = None) -> Lists:
-    """What an item-to-item recall says, the one that `i2i_of` chooses where none is named."""
+def users_with_a_list(bundle: Bundle) -> pa.Array:
+    return _long(bundle.rows(ROWS, ["user_id"]).column("user_id")).unique()
+
+
+def related_items(
+    bundle: Bundle, filtering: Filtering, recall: str | None = None, items: list[str] | None = None
+) -> Lists:
+    """What an item-to-item recall says, the one that `i2i_of` chooses where none is named, less what the filters keep
+    from everyone."""
     folder = f"{RECALLS}/{i2i_of(bundle, recall)}"
-    return Lists(bundle.rows(folder, ["trigger_item_id", "item_id", "score"], items))
+    rows = bundle.rows(folder, ["trigger_item_id", "item_id", "score"], items)
+    return Lists(rows, filtering.is_kept_for_anyone(rows.column("item_id")))
+
+
+def _long(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text that may have more than 2 GiB in one array."""
+    return texts.cast(pa.large_string())
 
 
 def i2i_of(bundle: Bundle, recall: str | None = None) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.lib.expression import parsed
-from jobs.lib.expression_tree import NUMBER, TAGS, TEXT, Names
+from jobs.lib.expression_tree import NUMBER, TAGS, TEXT, Leaf, Names, possible
 from jobs.ranking.conditions import is_true
 from tests.features.builders import demo_solution
 
@@ -170,6 +170,31 @@ def value_of(tree, row):
 def test_an_expression_says_what_a_plain_reading_says(tree):
     expected = "".join("10"[value_of(tree, row) is not True] for row in range(4))
     assert where(text_of(tree)) == expected
+
+
+UNKNOWN = Leaf("user", "age")
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(conditions)
+def test_what_is_possible_covers_every_value_of_what_is_unknown(tree):
+    condition = parsed(text_of(tree), NAMES)
+    covers = is_true(possible(condition, [UNKNOWN]), column, 4)
+    for value in (None, -1.0, 0.0, 2.0, 5.5, 40.0):
+        ages = pa.array([value] * 4, pa.float64())
+        found = is_true(condition, lambda leaf, ages=ages: ages if leaf == UNKNOWN else column(leaf), 4)
+        assert (covers | ~found).all()
+    if UNKNOWN not in condition.leaves():
+        assert (covers == found).all()
+
+
+def test_what_is_possible_keeps_what_is_known():
+    text = "not (user.age >= 18 or item.stock > 0 and not item.price > 1) and not (user.age < 5 and item.stock == 5)"
+    condition = possible(parsed(text, NAMES), [UNKNOWN])
+    for stock, covers in ((0.0, True), (5.0, False)):  # not (stock > 0 and not price > 1), whatever the age
+        known = {"item.stock": pa.array([stock]), "item.price": pa.array([1.0])}
+        found = is_true(condition, lambda leaf, known=known: known[".".join(leaf[:2])], 1)
+        assert found.tolist() == [covers]
 
 
 @pytest.mark.parametrize(("publish", "said"), [

@@ -47,6 +47,11 @@ OPERATORS = [
     {"op": "recall_score", "of": "etrec_u2i", "every_days": 1},
     {"op": "recall_score", "of": "hot", "every_days": 1},
 ]
+FILTERS = [
+    {"name": "clicked", "exclude": "count(click, 7) > 0"},
+    {"name": "young", "exclude": 'user.age < 35 and item.title == "Title <4>"'},
+    {"name": "long", "exclude": "item.duration > 60"},
+]
 FEATURES = [
     {"name": "item__ctr_15d", "type": "number", "categories": None},
     {"name": "user__gender", "type": "category", "categories": ["female", "male"]},
@@ -59,6 +64,7 @@ def solution(**changes) -> Solution:
     raw["fusion"] = {"method": "fixed"}
     raw["features"] = {"windows": [15], "events": ["expr", "click"], "preference": PREFERENCE, "biases": {"window": 15}}
     raw["ranking"]["features"] = OPERATORS
+    raw["publish"] |= {"filters": FILTERS, "rerank": {"banned": ["10"]}}
     raw["recalls"] = [
         {"name": "hot", "job": "hot"},
         {"name": "hot_fallback", "job": "hot_fallback", "source": "hot"},
@@ -234,6 +240,11 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
                 ("1", "2", 0.75, 1, 1, [], sources, ds),
                 ("ü-3", "2", 0.5, 1, 1, [], sources[1:], ds),
             ],
+        ),
+        "home_page_filtered": (
+            "filtered",
+            "user_id string, item_id string, filter string",
+            [("1", "4", "young"), ("2", "10", "banned")],
         ),
         "home_page_diagnostics": (
             "diagnostics",

@@ -13,6 +13,7 @@ from jobs.lib.contracts import load_contract
 from jobs.lib.errors import MissingPartition
 from jobs.lib.object_store import open_store
 from jobs.publish.bundle import latest, verify
+from jobs.publish.notes import of_pins
 from jobs.publish.publish import publish
 from tests.publish.builders import DS, boosters, metadata, solution, source, write_table
 
@@ -38,6 +39,11 @@ def test_a_day_becomes_one_bundle_that_holds(bundle):
         "features/lists/etrec_u2i/part-00000.parquet",
         "features/lists/hot/part-00000.parquet",
         "features/user/part-00000.parquet",
+        "filtered/part-00000.parquet",
+        "filters/events/part-00000.parquet",
+        "filters/item/part-00000.parquet",
+        "filters/rules.json",
+        "filters/user/part-00000.parquet",
         "manifest.json",
         "model/card.md",
         "model/features.json",
@@ -77,7 +83,10 @@ def test_the_manifest_says_from_what_it_was_made_and_nothing_of_the_machine(bund
     auc = {"value": 0.731, "low": 0.7, "high": 0.75, "n": 4}
     assert {"subject": "ranking", "slice": "", "measure": "auc", "k": 0, **auc} in about["metrics"]
     assert "Short history: user_features lacks 14 of 14 days of home_page_actions_daily." in about["notes"]
-    assert all(note.startswith("Short history: ") for note in about["notes"])  # the day stands alone
+    removed = [note for note in about["notes"] if note.startswith("The filter ")]
+    assert removed[1] == "The filter young removed 1 candidates: 1 items, for 1 users." and len(removed) == 4
+    others = [note for note in about["notes"] if note not in removed]
+    assert all(note.startswith("Short history: ") for note in others)  # the day stands alone
     for text in (json.dumps(about), page):
         assert str(one_day.parent) not in text
 
@@ -181,6 +190,18 @@ def test_an_older_model_is_named(published):
     assert manifest(address)["model"]["ds"] == "20261118"
     assert any("model of 20261118" in note for note in manifest(address)["notes"])
     assert open_store(address).get("model/is_click.ubj") == b"older"
+
+
+def test_pinned_items_are_counted_and_those_that_are_nowhere_are_named(published):
+    pinned = [{"item": item, "place": place} for place, item in enumerate(("3", "4", "nope"), start=1)]
+    rows = [(user, "3", 0.5, 1, 2, ["pinned"], [source("hot", 3.0, 1), source("pinned", 0.0, 1)], DS) for user in "12"]
+    write_table("home_page_recommendations", [*rows, ("5", "4", 0.5, 1, 1, [], [source("hot", 3.0, 1)], DS)])
+    assert of_pins(solution(publish={"rerank": {"pinned": pinned}}), DS) == [
+        "The pinned item 3 is in 2 lists.",
+        "The pinned item 4 is in no list: filters or its own condition leave it to nobody.",
+        "The pinned item nope is in no list: it is not on offer.",
+    ]
+    assert of_pins(solution(), DS) == []
 
 
 def test_a_day_without_lists_is_published_and_says_so(published):

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.lib import list_params
-from jobs.ranking import filters
+from jobs.ranking import fill_ups, filters
 from jobs.ranking import recommendations as rec
 from jobs.ranking.filtered import filtered
+from jobs.ranking.filters import removed_for_strangers
 from jobs.recall.inputs import Day
 from tests.features.builders import ACTIONS, ITEMS, USERS, demo_solution, rows_of
 from tests.ranking.builders import at as moment
@@ -178,7 +179,8 @@ def test_pins_and_rerank_keep_the_filters_however_rows_lie(spark, warehouse, sto
         ],
     )  # fmt: skip
     at = day(spark, solution, told, filtered=removed)
-    lists = rows_of(rec.lists_of(at), "user_id", "rank")
+    made = rec.lists_of(at)
+    lists = rows_of(made, "user_id", "rank")
     by_user = {user: [r for r in lists if r["user_id"] == user] for user in told.users}
     for user, rows in by_user.items():
         assert all(not removed_by(told, user, r["item_id"]) for r in rows)
@@ -188,8 +190,34 @@ def test_pins_and_rerank_keep_the_filters_however_rows_lie(spark, warehouse, sto
         wanted = {"i08": 1} | ({"i22": 2} if told.users[user]["age"] == 12 else {})
         assert pinned == {item: place for item, place in wanted.items() if not removed_by(told, user, item)}
     assert {move for r in lists for move in r["moves"]} >= {"pinned", "diversity"}
+    counts = {item: sum(r["item_id"] == item and r["moves"] == ["pinned"] for r in lists) for item in ("i22", "i08")}
+    assert rec.pin_counts(spark.createDataFrame(lists, made.schema), at) == [
+        ("i22", counts["i22"], True), ("i08", counts["i08"], True), ("i99", 0, False)
+    ]  # fmt: skip
+    assert counts["i22"] and counts["i08"]
     (both,) = [r for r in by_user["u5"] if r["item_id"] == "i22"]  # a candidate that is pinned keeps its sources
     assert [(source["recall"], source["rank"]) for source in both["sources"]] == [("i2i", 1), ("pinned", 2)]
     shuffled = [frame.orderBy(frame.columns[-1]).repartition(3) for frame in at.frames.values()]
     again = Made(solution, DS, dict(zip(at.frames, shuffled, strict=True)))
     assert rows_of(rec.lists_of(again), "user_id", "rank") == lists
+
+
+def test_what_a_stranger_is_not_shown_counts_whatever_hour_it_is(spark):
+    told = world()
+    rules = [
+        {"name": "late", "exclude": 'not (context.hour < 22 or item.category != "adult")'},
+        {"name": "shy", "only": 'user.age is not missing or item.category != "games"'},
+        {"name": "weekly", "exclude": 'context.weekday != 5 and item.category == "toys"'},
+        {"name": "old_friends", "exclude": 'count(click, 3) > 0 or days_since(click) > 9 or user.user_id == "u1"'},
+    ]
+    at = day(spark, demo_solution(publish={"filters": rules}), told)
+    expected = {item for item, of in told.items.items() if of["category"] in ("adult", "games")}
+    assert removed_for_strangers(at.items(), at) == expected
+
+
+def test_hot_items_that_fill_a_list_up_are_on_offer(spark):
+    hot = spark.createDataFrame([("-1", "a", 3.0, 1), ("-1", "gone", 2.0, 2), ("f", "b", 9.0, 1)], HOT)
+    offered = spark.createDataFrame([("a",), ("b",)], "item_id string")
+    rows = rows_of(fill_ups.offers(hot, None, 5, offered), "item_id")
+    assert [(r["item_id"], r["hot_rank"], r["hot_score"]) for r in rows] == [("a", 1, 3.0)]
+    assert len(rows_of(fill_ups.offers(hot, None, 5), "item_id")) == 2  # nobody says what is on offer

@@ -107,6 +107,26 @@ def test_pinned_items_have_their_place_and_the_end_of_a_shorter_list():
     assert lists(pools, 3, pins={"b1": 3})["v"] == [("a1", 1, ""), ("b1", 2, "pinned")]
 
 
+def test_pins_of_one_place_move_up_where_the_list_ends_and_the_first_of_too_many_stay():
+    pool = {"u": ["a1", "a2", "a3", "b1"]}
+    assert lists(pool, 4, pins={"a1": 2, "a3": 2, "b1": 3})["u"] == [
+        ("a2", 2, ""), ("a1", 1, "pinned"), ("a3", 3, "pinned"), ("b1", 4, "pinned")
+    ]  # fmt: skip
+    assert [item for item, *_ in lists(pool, 3, pins={"a2": 3, "b1": 3})["u"]] == ["a1", "a2", "b1"]
+    assert [item for item, *_ in lists(pool, 2, pins={"a1": 2, "a2": 2, "b1": 1})["u"]] == ["b1", "a1"]
+
+
+def test_new_items_come_before_pins_that_would_leave_them_no_place():
+    listed, pins = {"b1": 0, "b2": 1, "a1": 90}, {"a1": 2, "a2": 3}
+    pool = {"u": ["c1", "c2", "a1", "a2", "b1", "b2"]}
+    found = lists(pool, 5, listed, pins, new_items={"share": 1 / 3, "days": 7})["u"]
+    assert found == [  # one is due in the first three places, and two of these are pinned
+        ("b1", 5, "new_items"), ("a1", 3, "pinned"), ("a2", 4, "pinned"), ("c1", 1, ""), ("c2", 2, "")
+    ]  # fmt: skip
+    pinned_new = lists(pool, 3, listed, {"b2": 3}, new_items={"share": 1 / 3, "days": 7})["u"]
+    assert [item for item, *_ in pinned_new] == ["c1", "c2", "b2"]  # the pinned one is new itself
+
+
 def test_only_the_pool_takes_part():
     listed = {"a4": 0}
     assert lists({"u": ["a1", "a2", "a3", "a4"]}, 2, listed, pool=3, new_items={"share": 1})["u"][0][0] == "a1"
@@ -153,19 +173,30 @@ def test_the_window_rule_is_kept_wherever_any_order_keeps_it(kinds, window, most
 def test_the_share_and_the_pins_hold_beside_mmr(kinds, top_n, share, method, data):
     pool = [f"{kind}{n}" for n, kind in enumerate(kinds)]
     listed = {item: data.draw(st.sampled_from([0, 3, 7, None])) for item in pool}
-    pinned = {item: data.draw(st.integers(1, top_n)) for item in data.draw(st.sets(st.sampled_from(pool), max_size=2))}
+    chosen = data.draw(st.sets(st.sampled_from(pool), max_size=min(3, top_n)))
+    pinned = {item: data.draw(st.integers(1, top_n)) for item in sorted(chosen)}
     diversity = {"diversity": {"by": "x", "method": method}} if method else {}
     found = lists({"u": pool, "v": pool}, top_n, listed, pinned, new_items={"share": share, "days": 4}, **diversity)
     assert found["u"] == found["v"]
     items = [item for item, *_ in found["u"]]
     assert len(set(items)) == len(items) == min(top_n, len(pool))
     new = [item for item in pool if listed[item] in (0, 3)]
-    if not pinned:
-        for k in range(1, len(items) + 1):
-            assert len(set(items[:k]) & set(new)) >= min(math.floor(k * share + 1e-9), len(new))
-    for item, place in pinned.items():
-        if max(pinned.values()) <= len(items) and len(set(pinned.values())) == len(pinned):
-            assert items.index(item) == place - 1
+    for k in range(1, len(items) + 1):
+        of_pins = len(set(items[:k]) & set(pinned) & set(new))
+        possible = of_pins + min(len(set(new) - set(pinned)), len([item for item in items[:k] if item not in pinned]))
+        assert len(set(items[:k]) & set(new)) >= min(math.floor(k * share + 1e-9), possible)
+    places = [items.index(item) + 1 for item in sorted(pinned, key=lambda item: (pinned[item], pool.index(item)))]
+    assert places == pinned_places(sorted(pinned.values()), len(items))
+
+
+def pinned_places(wanted, places):
+    """As near behind the wanted places as they can be, told by trying all."""
+    orders = itertools.combinations(range(1, places + 1), len(wanted))
+    late = [sum(max(0, place - want) for place, want in zip(order, wanted, strict=True)) for order in orders]
+    early = [sum(max(0, want - place) for place, want in zip(order, wanted, strict=True))
+             for order in itertools.combinations(range(1, places + 1), len(wanted))]  # fmt: skip
+    keys = zip(early, late, itertools.combinations(range(1, places + 1), len(wanted)), strict=True)
+    return list(min(keys)[2])
 
 
 def test_a_piece_without_rows_is_no_list():

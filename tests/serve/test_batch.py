@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from jobs.lib.cli import main
 from jobs.lib.errors import RecflowError
 from jobs.publish.bundle import BundleError
+from jobs.publish.filter_fields import RULES
 from jobs.serve.batch import batch
+from jobs.serve.filtering import Filtering
 from jobs.serve.lists import Lists, i2i_of
 from jobs.serve.published import Bundle, of_day
 from jobs.serve.scoring import Scoring
-from jobs.serve.segments import best_users
 from tests.publish.builders import DS
+from tests.serve.builders import copied, replaced
 
 
 def served(bundle, tmp_path, lines, **options) -> list[dict]:
@@ -58,24 +61,26 @@ def test_no_line_whatever_is_in_it_stops_the_others(opened, tmp_path):
 
 def test_related_items_are_those_of_the_published_recall(opened, tmp_path):
     lines = served(opened, tmp_path, [{"itemId": "2"}, {"itemId": "3"}], size=1)
-    assert [line["output"] for line in lines] == [{"recommendedItems": ["1"], "scores": [0.5]}, None]
+    left = {"filtersNotApplied": ["clicked", "young"]}  # they ask for a user
+    assert [line["output"] for line in lines] == [{"recommendedItems": ["1"], "scores": [0.5], **left}, None]
     with pytest.raises(RecflowError, match="has the item-to-item recalls etrec_i2i"):
         i2i_of(opened, "hot")
 
 
 def test_a_list_is_ranked_by_the_models_score_and_equal_ones_by_id(opened, tmp_path):
-    given = [{"userId": "1", "itemList": ["4", "1", "10", "3"]}, {"userId": "1", "itemList": ["1", "gone"]}]
+    given = [{"userId": "5", "itemList": ["4", "1", "3"]}, {"userId": "1", "itemList": ["1", "gone"]}]
     given += [
         {"userId": "5", "itemList": ["2", "2"]},
         {"userId": "5", "itemList": []},
         {"userId": "5", "itemList": ["2"]},
     ]
     lines = served(opened, tmp_path, given)
-    scores = Scoring(opened).scores(pa.array(["1"] * 4 + ["5"]), pa.array([*given[0]["itemList"], "2"]))
-    expected = sorted(zip(given[0]["itemList"], scores[:4].tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    scores = Scoring(opened).scores(pa.array(["5"] * 4), pa.array([*given[0]["itemList"], "2"]))
+    expected = sorted(zip(given[0]["itemList"], scores[:3].tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
     assert lines[0]["output"] == {
         "recommendedItems": [item for item, _ in expected],
         "scores": [score for _, score in expected],
+        "removed": {},
     }
     items = lines[0]["output"]["recommendedItems"]
     assert items.index("4") == items.index("3") + 1  # nothing tells these two apart
@@ -84,21 +89,88 @@ def test_a_list_is_ranked_by_the_models_score_and_equal_ones_by_id(opened, tmp_p
         "itemList: an item is there twice",
         "itemList: a list of texts is expected",
     ]
-    assert lines[4]["output"] == {"recommendedItems": ["2"], "scores": [scores[4]]}
+    assert lines[4]["output"] == {"recommendedItems": ["2"], "scores": [scores[3]], "removed": {}}
 
 
 def test_users_for_an_item_are_those_with_a_list(opened, tmp_path, monkeypatch):
     scoring = Scoring(opened)
-    lines = served(opened, tmp_path, [{"itemId": "1"}, {"itemId": "gone"}, {"itemId": "10"}], shape="users", size=2)
+    asked = [{"itemId": item} for item in ("1", "gone", "3", "10")]
+    lines = served(opened, tmp_path, asked, shape="users", size=2)
     listed = ["1", "2", "ü-3"]
-    for line, item in ((lines[0], "1"), (lines[2], "10")):
-        scores = scoring.scores(pa.array(listed), pa.array([item] * 3)).tolist()
-        expected = sorted(zip(listed, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:2]
-        assert line["output"] == {"recommendedUsers": [u for u, _ in expected], "scores": [s for _, s in expected]}
+    for line, item, kept, removed in (
+        (lines[0], "1", ["2", "ü-3"], {"clicked": 1}),
+        (lines[2], "3", listed, {}),
+        (lines[3], "10", [], {"banned": 3}),
+    ):
+        scores = scoring.scores(pa.array(kept, pa.string()), pa.array([item] * len(kept), pa.string())).tolist()
+        expected = sorted(zip(kept, scores, strict=True), key=lambda pair: (-pair[1], pair[0]))[:2]
+        assert line["output"] == {
+            "recommendedUsers": [user for user, _ in expected],
+            "scores": [score for _, score in expected],
+            "removedUsers": removed,
+        }
     assert lines[1]["error"] == "itemId: 'gone' is not known to the bundle"
-    whole = best_users(scoring, pa.array(listed), ["1", "10"], 2)
+    whole = served(opened, tmp_path, asked, shape="users", size=2)
     monkeypatch.setattr("jobs.serve.segments.PAIRS_AT_ONCE", 2)  # one user at a time
-    assert best_users(scoring, pa.array(listed), ["1", "10"], 2) == whole
+    assert served(opened, tmp_path, asked, shape="users", size=2) == whole
+    with pytest.raises(RecflowError, match="--size is 1,000,001; 1,000,000 users for an item are possible"):
+        served(opened, tmp_path, asked, shape="users", size=1_000_001)
+
+
+def test_a_list_to_rank_comes_back_without_what_the_filters_remove_and_says_so(opened, tmp_path):
+    given = [
+        {"userId": user, "itemList": items}
+        for user, items in (("1", ["1", "2", "4", "10"]), ("2", ["1", "4"]), ("1", ["10"]), ("5", ["4"]))
+    ]
+    outputs = [line["output"] for line in served(opened, tmp_path, given)]
+    assert [set(of["recommendedItems"]) for of in outputs] == [{"2"}, {"1", "4"}, set(), {"4"}]
+    assert [of["removed"] for of in outputs] == [
+        {"1": ["clicked"], "4": ["young"], "10": ["banned"]},
+        {},  # nobody knows the age of user 2
+        {"10": ["banned"]},
+        {},
+    ]
+    assert [len(of["scores"]) for of in outputs] == [1, 2, 0, 1]
+
+
+def test_related_items_lose_what_filters_about_items_alone_remove(bundle, tmp_path):
+    changed = copied(bundle, tmp_path / "bundle")
+    rules = json.loads((changed / RULES).read_text())
+    kept = {"filters": rules["filters"], "banned": []}
+    for size, banned, expected in ((1, ["1"], ["3"]), (2, ["3"], ["1"]), (2, ["1", "3"], [])):
+        replaced(changed, RULES, json.dumps({**rules, "banned": banned}).encode())
+        with Bundle(str(changed)) as other:
+            (tmp_path / "lines").mkdir(exist_ok=True)
+            [line] = served(other, tmp_path / "lines", [{"itemId": "2"}], shape="related", size=size)
+        assert line["output"]["recommendedItems"] == expected and line["error"] is None
+    only = {"filters": [{"name": "none", "exclude": "item.duration > 1"}], "banned": []}
+    replaced(changed, RULES, json.dumps({**rules, **kept, **only}).encode())
+    with Bundle(str(changed)) as other:
+        [line] = served(other, tmp_path / "lines", [{"itemId": "2"}], shape="related")
+        assert line["output"] == {"recommendedItems": [], "scores": []}  # and every filter was applied
+    replaced(changed, RULES, b"{}")
+    with (
+        Bundle(str(changed)) as other,
+        pytest.raises(BundleError, match="rules.json holds no filters: KeyError"),
+    ):
+        Filtering(other)
+    replaced(changed, RULES, None)
+    with Bundle(str(changed)) as other, pytest.raises(BundleError, match="does not say how its lists were filtered"):
+        Filtering(other)
+
+
+def test_a_line_that_is_too_long_is_an_error_of_its_own(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.serve.lines.LONGEST", 40)
+    long = [" " * 41 + "x", json.dumps({"userId": "1" * 100}), "y" * 40]
+    lines = served(opened, tmp_path, [*long, {"userId": "1"}, "z" * 400])
+    assert [line["error"] for line in lines] == [
+        "the line is longer than 40 bytes",
+        "the line is longer than 40 bytes",
+        "no JSON: Expecting value: line 1 column 1 (char 0)",
+        None,
+        "the line is longer than 40 bytes",
+    ]
+    assert lines[1]["input"].startswith('{"userId": "111')
 
 
 def test_blocks_of_lines_change_nothing(opened, tmp_path, monkeypatch):
@@ -129,6 +201,8 @@ def test_lists_by_key():
         (["x"], [3.0]), None, (["x", "y"], [2.0, 1.0]), (["x", "y"], [2.0, 1.0])
     ]  # fmt: skip
     assert Lists(rows.slice(0, 0)).of(["a"], 1) == [None]
+    assert Lists(rows, np.array([False, True, False])).of(["b", "a", "c"], 9) == [([], []), (["y"], [1.0]), None]
+    assert Lists(rows).keys.type == pa.large_string()  # ids of all users may be over 2 GiB
 
 
 def test_readers_check_what_they_open(bundle, tmp_path):
@@ -157,7 +231,10 @@ def test_the_commands(bundle, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "   1  2  0.75        Title <2>\n   2  3  0.125       Title <3>\n" in shown
     assert main(["related", "--item", "2", "--json", "--size", "1", "--bundle", bundle]) == 0
-    assert json.loads(capsys.readouterr().out)["output"] == {"recommendedItems": ["1"], "scores": [0.5]}
+    output = {"recommendedItems": ["1"], "scores": [0.5], "filtersNotApplied": ["clicked", "young"]}
+    assert json.loads(capsys.readouterr().out)["output"] == output
+    assert main(["related", "--item", "2", "--bundle", bundle]) == 0
+    assert "not applied, as they ask for a user: the filters clicked, young\n" in capsys.readouterr().out
     assert main(["recommend", "--user", "nobody", "--bundle", bundle]) == 1
     assert "has no list for user 'nobody'" in capsys.readouterr().err
     given = tmp_path / "in.jsonl"

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-from dataclasses import asdict
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from jobs.lib.errors import RecflowError
-from jobs.publish.bundle import entry
-from jobs.publish.formats import schema_text
+from jobs.publish.filter_fields import RULES
+from jobs.serve.absent import known_of, why_not
 from jobs.serve.explain import explain
 from jobs.serve.explain_text import explain_text
 from jobs.serve.published import Bundle
 from jobs.serve.scoring import Scoring
 from tests.publish.builders import DS
+from tests.serve.builders import copied, replaced
 
 
 def test_an_item_of_the_list(opened):
@@ -51,13 +49,47 @@ def test_contributions_add_up_to_the_models_output(opened):
 
 
 def test_an_item_that_is_not_on_the_list(opened):
-    assert explain(opened, "1", "4")["why_not"] == "no published recall brought it, for the user or for everyone"
-    brought = explain(opened, "1", "1")
+    nowhere = explain(opened, "ü-3", "4")  # whose list is 0.5, by the same model
+    place = nowhere["place_by_score"]
+    assert place == 1 + (nowhere["score"]["value"] < 0.5)
+    assert nowhere["why_not"] == (
+        f"no published recall brought it, for the user or for everyone; by its score it would be {place} of 2"
+    )
+    brought = explain(opened, "ü-3", "1")
     assert [(one["recall"], one["rank"]) for one in brought["recalls"]] == [("hot", 2)]
-    assert brought["why_not"].startswith("its score would have reached the list")  # the list's lowest is 0.125
-    below = explain(opened, "ü-3", "1")
-    assert below["why_not"].startswith(("ranked below: its score is", "its score would have reached"))
-    assert explain(opened, "5", "1")["why_not"].startswith("the user has no list")
+    assert brought["place_by_score"] == 1  # ahead of 0.5
+    assert brought["why_not"].startswith(
+        "it was brought; by its score it would be 1 of 2: it was not among the 500 candidates or they acted on it"
+    )
+    assert explain(opened, "5", "1")["why_not"] == (
+        "the user has no list: they had no event in 30 days up to 20261121, or nothing was left for them"
+    )
+    assert explain(opened, "1", "3")["place_by_score"] is None  # it is on the list
+
+
+def test_what_kept_an_item_from_the_candidates(bundle, opened, tmp_path):
+    folder = copied(bundle, tmp_path / "bundle")
+    rules = json.loads((folder / RULES).read_text())
+    replaced(folder, RULES, json.dumps({**rules, "banned": []}).encode())
+    hot = pa.table({"group_key": ["f", "m", "-1"], "item_id": ["4", "4", "2"], "score": [1.0] * 3, "rank": [1, 1, 1]})
+    replaced(folder, "recall/hot/part-00000.parquet", hot)
+    with Bundle(str(folder)) as other:
+        missing = explain(other, "1", "10")  # of which there are features, and no row of the item table
+        grouped = explain(other, "2", "4")
+    assert (missing["is_offered"], missing["last"], missing["is_seen"]) == (False, "20261119", True)
+    assert missing["why_not"] == "not on offer: the item table of 20261121 does not list it"
+    assert grouped["group_lists"] == {"hot": 2}
+    assert "it is on lists of groups (2 of hot), and the bundle does not say who is in them" in grouped["why_not"]
+    offered = pa.table({"item_id": ["2", "10"], "is_offered": [True, True]})
+    replaced(folder, "features/item/part-00000.parquet", offered)
+    mine = [{"item_id": "2", "score": 0.75, "rank": 1, "scored_by": DS}]
+    for seen_days, is_seen in ((2, False), (3, True)):  # two days ago
+        with Bundle(str(folder)) as other:
+            other.about["lists"]["seen_days"] = seen_days
+            known = known_of(other, "1", "10", {"10": "20261119"}, mine)
+            said = why_not(other, mine, [], known, None)
+        assert (known["is_offered"], known["is_seen"]) == (True, is_seen)
+        assert said.startswith("left out as seen: they acted on it on 20261119, within 3 days") == is_seen
 
 
 def test_unknown_users_and_items_are_errors(opened):
@@ -77,28 +109,20 @@ def test_in_words(opened):
     assert any(line.split()[:2] == ["user__gender", "female"] for line in shown)
 
 
-def test_what_filters_removed_is_said(bundle, opened, tmp_path):
-    assert explain(opened, "1", "4")["removed_by"] is None  # the solution has no filters
-    folder, key = tmp_path / "bundle", "filtered/part-00000.parquet"
-    shutil.copytree(bundle.removeprefix("file://"), folder)
-    rows = pa.table({"user_id": ["1", "1", "2"], "item_id": ["4", "4", "4"], "filter": ["old", "adults", "old"]})
-    (folder / key).parent.mkdir()
-    pq.write_table(rows, folder / key)
-    about = json.loads((folder / "manifest.json").read_text())
-    about["objects"].append(asdict(entry(key, (folder / key).read_bytes(), 3, schema_text(rows.schema))))
-    (folder / "manifest.json").write_text(json.dumps(about))
-    with Bundle(str(folder)) as filtered:
-        assert explain(filtered, "1", "3")["removed_by"] == []
-        removed = explain(filtered, "1", "4")
-    assert removed["removed_by"] == ["adults", "old"]
-    assert removed["why_not"] == "removed by the filter adults, old"
+def test_what_filters_remove_is_said(opened):
+    assert explain(opened, "1", "3")["removed_by"] == []
+    about = explain(opened, "1", "4")
+    assert about["removed_by"] == ["young"] and about["why_not"] == "removed by the filter young: it was a candidate"
+    acted = explain(opened, "1", "1")  # no candidate, but the bundle knows the filter and the click
+    assert acted["why_not"] == "removed by the filter clicked: it was no candidate, and would not be left"
 
 
 def test_filters_and_re_rank_are_said_where_the_bundle_has_them():
     place = {"rank": 2, "of": 3, "score": 0.5, "scored_by": DS, "model_rank": 5, "moves": ["diversity"]}
     about = {"bundle": "b", "userId": "1", "itemId": "2", "title": None, "list": place, "why_not": None}
-    about |= {"recalls": [], "score": None, "removed_by": []}
-    assert explain_text(about).splitlines()[-2:] == [
+    about |= {"recalls": [], "score": None, "removed_by": [], "is_offered": None, "last": "20261119"}
+    assert explain_text(about).splitlines()[-3:] == [
         "re-rank moved it from 5 to 2: diversity",
-        "filters: none removed it",
+        "filters: none removes it",
+        "on offer: the bundle does not say; the user's last event with it: 20261119",
     ]
