@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from jobs.lib.feature_operators import AnyOperator
+from jobs.lib.solution_params import Name
 from jobs.lib.yaml_model import Strict
 
 Objective = Literal["binary:logistic", "reg:squarederror", "rank:ndcg", "rank:pairwise"]
@@ -58,6 +59,7 @@ class Ranking(Strict):
     training_days: int = Field(14, ge=3, le=400)
     validation_days: int = Field(1, ge=1)
     test_days: int = Field(1, ge=1)
+    labels: dict[Name, str] = {}  # beside is_<event> and ln_<value>: jobs/ranking/label_expression.py
     targets: list[Target] = []  # default: is_<target>, by binary:logistic
     score: str | None = None  # expression over the targets' labels; default: the first one's prediction
     negatives_per_positive: int = Field(4, ge=1, le=100)

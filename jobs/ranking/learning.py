@@ -22,7 +22,7 @@ from jobs.ranking.feature_list import category_columns, context_categories, feat
 from jobs.ranking.judging import Current, judged
 from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
 from jobs.ranking.models import TOO_LITTLE_DATA, TRAINED, Model
-from jobs.ranking.targets import score_of, target_label, targets_of
+from jobs.ranking.targets import check_values, score_of, target_label, targets_of
 from jobs.ranking.training_rows import Samples, Split, split_days
 
 
@@ -88,6 +88,9 @@ def learned(samples: Samples, solution: Solution, current: Current | None = None
         "train": part_of(samples, split.train, labels, columns.look_at, is_training=True),
         "validation": part_of(samples, split.validation, labels),
     }
+    for target in targets:
+        for part in parts.values():
+            check_values(target, part.labels[target.label], part.days)
     if parts["train"].has_flags:
         base["excluded"] = _excluded(parts["train"])
     if reason := next((why for t in targets if (why := _too_little(t, parts, solution))), None):

@@ -104,7 +104,7 @@ def test_a_score_that_is_no_number_is_an_error_and_a_constant_is_one_for_every_r
     [
         ({"targets": [{"label": "is_bought"}]}, "ranking.targets: 'is_bought' is no label of the samples; there are:"),
         ({"targets": [{"label": "is_click"}, {"label": "is_click"}]}, "ranking.targets: 'is_click' is there twice"),
-        ({"targets": [{"label": "ln_playtime"}]}, "ln_playtime is no yes or no, binary:logistic cannot learn it"),
+        ({"targets": [{"label": "ln_playtime"}]}, "ranking.targets: binary:logistic cannot learn ln_playtime, log1p"),
         ({"score": "is_click * is_praise"}, "ranking.score: unknown name 'is_praise' at column 12; allowed: is_click"),
         ({"score": "is_click *"}, "ranking.score: not an expression at column"),
         ({"score": "click_cnt"}, "ranking.score: unknown name 'click_cnt' at column 1; allowed: is_click"),
