@@ -1,6 +1,8 @@
-"""What keeps `ranking.features` and `features.preference` from working in a solution. Free of Spark."""
+"""What keeps `ranking.features`, `features.preference` and `ranking.monotone` from working. Free of Spark."""
 
 from __future__ import annotations
+
+from fnmatch import fnmatchcase
 
 from jobs.lib.feature_operators import AnyOperator, Listed
 from jobs.lib.roles import preferred_attributes
@@ -10,7 +12,7 @@ from jobs.ranking.feature_list import AGES, FeatureList, feature_list, has_own_r
 
 
 def problem_of(solution: Solution) -> str | None:
-    """What keeps `ranking.features` or `features.preference` from working in the solution, in words, or None."""
+    """What keeps any of these from working in the solution, in words, or None."""
     attributes = preferred_attributes(solution) if solution.tables.item is not None else []
     item_roles = solution.tables.item.roles if solution.tables.item is not None else None
     preference = solution.features.preference
@@ -43,6 +45,22 @@ def problem_of(solution: Solution) -> str | None:
         made |= {*operator.numbers, *operator.texts}
     if len(columns) != len(set(columns)):
         return f"ranking.features: {next(c for c in columns if columns.count(c) > 1)} is there twice"
+    return _monotone_problem(solution.ranking.monotone, features)
+
+
+def _monotone_problem(monotone: dict[str, int], features: FeatureList) -> str | None:
+    """A pattern that no model column matches, that matches a category, or that contradicts another one."""
+    signs: dict[str, int] = {}
+    columns = [*features.numbers, *features.categories]
+    for pattern, sign in monotone.items():
+        matched = [name for name in columns if fnmatchcase(name, pattern)]
+        if not matched:
+            return f"ranking.monotone: {pattern!r} matches no model column; there are: {', '.join(columns)}"
+        for name in matched:
+            if name in features.categories:
+                return f"ranking.monotone: {pattern!r} matches {name}, a category: it has no order"
+            if signs.setdefault(name, sign) != sign:
+                return f"ranking.monotone: {name} is given {signs[name]} and, by {pattern!r}, {sign}"
     return None
 
 
