@@ -139,7 +139,7 @@ def _trained(
             "status": TRAINED,
             "features": [_feature(name, of, columns.defined_as(name)) for name, of in features.items()],
             "features_version": columns.version,
-            "targets": [_target(t, found[t.label], sides) for t in targets],
+            "targets": [_target(t, found[t.label], sides, ranking) for t in targets],
             "score": score_of(solution),
             **_of_first(found[targets[0].label], ranking.rounds),
             "weights": {"labels": ranking.weights, "half_life_days": ranking.half_life_days},
@@ -163,10 +163,11 @@ def _binned(
     return Sides(train, validation, of_train, of_validation, features)
 
 
-def _target(target: Target, found: Trained, sides: Sides) -> dict:
+def _target(target: Target, found: Trained, sides: Sides, ranking: Ranking) -> dict:
+    """A probability is fitted to the validation rows, each counted once, where training did otherwise or made none."""
     about = {"label": target.label, "objective": target.objective, **_of_first(found)}
-    if target.is_ranked:
-        scores = found.booster.predict(sides.validation)
+    if target.is_ranked or (target.is_probability and ranking.weights):
+        scores = found.booster.predict(sides.validation, output_margin=True)
         about["calibration"] = platt(scores, sides.of_validation.labels[target.label])
     return about
 

@@ -177,6 +177,23 @@ def test_a_row_weighs_by_its_labels_and_its_age():
     assert row_weights(part, Ranking()).tolist() == [1.0, 1.0, 1.0]
 
 
+def test_weights_shift_no_published_probability():
+    """Clicks count twenty times, and yet what is predicted of the test day is how often it happened there."""
+    ranking = SMALL | {"targets": [{"label": "is_click"}, {"label": "is_praise"}], "rounds": 40}
+    samples = several_labels(demo_solution())
+    rows = in_memory(samples).of("20261105")
+    plain, weighted = (
+        rank_model(samples, demo_solution(ranking=ranking | {"weights": weights})) for weights in ({}, {"is_click": 20})
+    )
+    for model in (plain, weighted):
+        predicted = Scorer(model).on_samples(rows)[1]
+        for label in ("is_click", "is_praise"):
+            assert predicted[label].mean() == pytest.approx(rows.column(label).to_numpy().mean(), abs=0.05)
+    figures = [model.metadata["metrics"]["model"] for model in (plain, weighted)]
+    assert figures[1]["ne"] < 1.05 * figures[0]["ne"] and figures[1]["auc"] > figures[0]["auc"] - 0.02
+    assert [["calibration" in t for t in model.targets] for model in (plain, weighted)] == [[False] * 2, [True] * 2]
+
+
 def test_constraints_follow_patterns():
     features = {"hour": None, "item__ctr_3d": None, "item__ctr_7d": None, "scene": ["a"]}
     known = [*features, "item__ctr_15d"]
