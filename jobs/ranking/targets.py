@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.features.windows import windows_of
 from jobs.lib.errors import DataError
 from jobs.lib.ranking_params import Target
 from jobs.lib.solution import Solution
@@ -60,8 +61,9 @@ def problem_in(solution: Solution) -> str | None:
         if why := _not_learnable(target, solution):
             text = label_texts(solution)[target.label]
             return f"targets: {target.objective} cannot learn {target.label}, {text}: {why}; reg:squarederror can"
-    if ranking.gate.measure == "log_loss" and (solution.impression is None or not targets[0].is_probability):
-        return "gate.measure: log_loss needs impressions, and a first target that is a probability"
+    has_rate = "ctr" in [name for name, *_ in windows_of(solution, "item").rates]
+    if ranking.gate.measure == "log_loss" and not (has_rate and targets[0].is_probability):
+        return "gate.measure: log_loss needs impressions among features.events, and a probability as the first target"
     try:
         score_of(solution)
     except ValueError as error:

@@ -127,7 +127,7 @@ def test_a_score_that_is_no_number_is_an_error_and_a_constant_is_one_for_every_r
         ({"monotone": {"sc*": 1}}, "ranking.monotone: 'sc*' matches scene, a category"),
         ({"monotone": {"hour": 1, "ho*": -1}}, "ranking.monotone: hour is given 1 and, by 'ho*', -1"),
         ({"gate": {"measure": "log_loss"}, "targets": [{"label": "ln_playtime", "objective": "reg:squarederror"}]},
-         "gate.measure: log_loss needs"),
+         "gate.measure: log_loss needs impressions among features.events, and a probability as the first target"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_at_load_by_name_and_position(ranking, said):
