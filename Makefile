@@ -1,14 +1,14 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint bench judge ui stop lock clean distclean
+.PHONY: help setup demo test test-faults lint bench judge judge-ranking ui stop lock clean distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
 ARGS ?=
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv: packages, Java 17 (installed where that is possible), Spark's Delta and S3 jars
 	@infra/setup/setup.sh
@@ -30,6 +30,9 @@ bench: setup ## measure what a day costs
 
 judge: setup ## recall quality beside other implementations; needs their data: see README
 	@$(BIN)/python -m tests.judge_recall $(ARGS)
+
+judge-ranking: setup ## ranking quality beside an item's own rate; needs their data: see README
+	@$(BIN)/python -m tests.judge_ranking $(ARGS)
 
 ui: setup ## start Airflow and its UI, bound to this machine
 	@$(BIN)/recflow ui $(ARGS)

@@ -91,9 +91,14 @@ def interval(figure: dict) -> str:
     return f"{figure['value']:+.4f} ({figure['low']:+.4f} to {figure['high']:+.4f})"
 
 
-def recflow(*arguments, home: Path) -> None:
+def recflow(*arguments, home: Path, is_shown: bool = False) -> None:
     command = [sys.executable, "-m", "jobs.lib.cli", *map(str, arguments)]
-    subprocess.run(command, check=True, env=os.environ | {"RECFLOW_HOME": str(home)}, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        check=True,
+        env=os.environ | {"RECFLOW_HOME": str(home)},
+        stdout=None if is_shown else subprocess.DEVNULL,
+    )
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ GOOD = {
     "imported_user": {"user_id": "1"},
     "input_behavior": EVENT | {"scene": "home", "is_of_the_day": True},
     "input_item": {"item_id": "1", "listing_time": ago(1)},
+    "biases": {"side": "user", "id": "1", "shown": 1.0, "bias": -0.25},
     "input_user": {"user_id": "1", "registration_time": ago(1)},
     "item_features": {"item_id": "1", "item__history_days": 1.0},
     "quality_result": {
@@ -71,6 +72,7 @@ RANKS = {"rank_from_one": [{"rank": 0}]}
 SCORES = RANKS | {"score_is_finite": [{"score": INFINITE}, {"score": NAN}]}
 BAD = {
     "actions_daily": {"counts_are_positive": [{"cnt": 0}]},
+    "biases": {"known_side": [{"side": "query"}], "was_shown": [{"shown": 0.0}]},
     "candidates": RANKS
     | {"score_is_positive_and_finite": [{"score": 0.0}, {"score": NAN}], "says_where_from": [{"sources": []}]},
     "diagnostics": {"known_area": [{"area": "tail"}], "shares_are_shares": [{"value": 1.5}]},

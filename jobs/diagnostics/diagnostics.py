@@ -98,7 +98,7 @@ def _ids(ds: str, side: str, solution: Solution) -> DataFrame:
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     tables, learned_from = solution.tables, solution.ranking.training_days + solution.cadence.rank_model
     actions = window_reads(solution, ds, window_figures.reach_days(solution))
-    scored = [solution.table(name) for name in ("candidates", "user_features", "item_features")]
+    scored = [solution.table(name) for name in ("candidates", *solution.feature_nodes)]
     return Reads(
         needs=tuple(p for config in (tables.behavior, tables.item, tables.user) for p in input_of(config, ds)),
         wanted=(*actions.wanted, *actions.needs, (solution.table("suspicious_users"), ds)),

@@ -1,4 +1,4 @@
-"""`recflow evaluate`: how good recalls are, on events held out."""
+"""`recflow evaluate`: how good recalls and the ranking are, on events held out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 from jobs.lib.errors import RecflowError
 from jobs.lib.settings import settings
-from jobs.lib.solution import load_solution
+from jobs.lib.solution import Solution, load_solution
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
-        choices=["recall", "split"],
-        help="recall: every recall line, and the lists blended from them; split: write the two parts for others",
+        choices=["recall", "split", "ranking"],
+        help="recall: every recall line, and the lists blended from them; split: write the two parts for others; "
+        "ranking: a model learned from the samples before the cut",
     )
     parser.add_argument(
         "--by", choices=["temporal", "user"], default="temporal", help="cut by time, or each user's last"
@@ -51,6 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     ]:
         raise RecflowError(f"--lists {taken[0]}=: this name is taken")
     out = Path(arguments.out or settings().home / "evaluation" / solution.scenario)
+    if arguments.what == "ranking":
+        _ranking(arguments, solution, out)
+        return
     if arguments.what == "split":
         write_split(solution, arguments.by, arguments.train, out)
         print(f"written: {out / 'train'}, {out / 'test'}")
@@ -59,3 +63,13 @@ def run(arguments: argparse.Namespace) -> None:
     (out / "report.html").write_text(html(evaluation, solution.scenario), encoding="utf-8")
     print(text(evaluation))
     print(f"\nwritten: {out / 'figures.parquet'}, {out / 'report.html'}")
+
+
+def _ranking(arguments: argparse.Namespace, solution: Solution, out: Path) -> None:
+    from jobs.evaluate.ranking import evaluate_ranking, text
+
+    for name, given in (("--by user", arguments.by == "user"), ("--lists", arguments.lists)):
+        if given:
+            raise RecflowError(f"{name}: a ranking is judged by time, beside the item's own rate and popularity")
+    print(text(evaluate_ranking(solution, arguments.train, out)))
+    print(f"\nwritten: {out / 'figures.parquet'}, {out / 'card.md'}")

@@ -29,26 +29,26 @@ def text(evaluation: Evaluation) -> str:
     found = {(f.subject, f.measure, f.k): f for f in evaluation.figures}
     subjects = _subjects(evaluation)
     parts = [_about(evaluation), "", "Half of a 95% interval behind each figure:"]
-    parts += _aligned(
+    parts += aligned(
         [
             ("", *[_name(*m) for m in IN_TERMINAL]),
-            *[(s, *[_shown(found.get((s, *m))) for m in IN_TERMINAL]) for s in subjects],
+            *[(s, *[shown(found.get((s, *m))) for m in IN_TERMINAL]) for s in subjects],
         ]
     )
     parts += [
         "",
-        *_aligned(
+        *aligned(
             [
                 ("", *[_name(*m) for m in BESIDE]),
-                *[(s, *[_shown(found.get((s, *m)), False) for m in BESIDE]) for s in subjects],
+                *[(s, *[shown(found.get((s, *m)), False) for m in BESIDE]) for s in subjects],
             ]
         ),
     ]
     for difference in dict.fromkeys(f.subject for f in evaluation.figures if " - " in f.subject):
         parts += ["", f"{difference}, paired by user: difference and its 95% interval"]
-        parts += _aligned([(_name(*m), _between(found[difference, *m])) for m in MEASURES if (difference, *m) in found])
+        parts += aligned([(_name(*m), between(found[difference, *m])) for m in MEASURES if (difference, *m) in found])
     parts += ["", f"Share of a list's first {OVERLAP_K} that stand in the other's (row in column)"]
-    return "\n".join(parts + _aligned(_overlaps(evaluation, subjects)) + ["", _weights(evaluation)])
+    return "\n".join(parts + aligned(_overlaps(evaluation, subjects)) + ["", _weights(evaluation)])
 
 
 def html(evaluation: Evaluation, scenario: str) -> str:
@@ -59,9 +59,9 @@ def html(evaluation: Evaluation, scenario: str) -> str:
         values = [(s, found[s, measure, k]) for s in subjects]
         drawn = [(s, f.value, f"{f.value:.3f} ({f.low:.3f} to {f.high:.3f})", s in REFERENCES) for s, f in values]
         plots.append(bars(f"{_name(measure, k)}, with its 95% interval", sorted(drawn, key=lambda row: -row[1])))
-    every = [[s, *[_shown(found.get((s, *m))) for m in MEASURES]] for s in subjects]
+    every = [[s, *[shown(found.get((s, *m))) for m in MEASURES]] for s in subjects]
     differences = [
-        [subject, _name(*m), _between(found[subject, *m])]
+        [subject, _name(*m), between(found[subject, *m])]
         for subject in dict.fromkeys(f.subject for f in evaluation.figures if " - " in f.subject)
         for m in MEASURES
         if (subject, *m) in found
@@ -115,14 +115,14 @@ def _name(measure: str, k: int) -> str:
     return f"{measure}@{k}" if k else measure
 
 
-def _shown(figure: Figure | None, with_interval: bool = True) -> str:
+def shown(figure: Figure | None, with_interval: bool = True) -> str:
     if figure is None or figure.value is None:
         return "-"
     half = f" ±{(figure.high - figure.low) / 2:.3f}" if with_interval and figure.low is not None else ""
     return _number(figure.value) + half
 
 
-def _between(figure: Figure) -> str:
+def between(figure: Figure) -> str:
     return "-" if figure.value is None else f"{figure.value:+.4f}  ({figure.low:+.4f} to {figure.high:+.4f})"
 
 
@@ -130,7 +130,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     return [
         "  ".join(

@@ -39,7 +39,7 @@ def split(events: DataFrame, weights: dict[str, float], by: By, share: float) ->
     is_act = F.col("event").isin(list(weights))
     acts = events.where(is_act)
     if by == "temporal":
-        cut = F.lit(_cut(acts, share))
+        cut = F.lit(cut_at(acts, share))
         train, test = events.where(F.col("event_time") < cut), acts.where(F.col("event_time") >= cut)
     else:
         train, test = _last_of_each_user(events, is_act, share)
@@ -51,7 +51,7 @@ def split(events: DataFrame, weights: dict[str, float], by: By, share: float) ->
     return Split(train, test.select("user_id", "item_id").distinct(), last)
 
 
-def _cut(acts: DataFrame, share: float) -> int:
+def cut_at(acts: DataFrame, share: float) -> int:
     """The time (unix s) of row floor(share * n) of the acts by time: first its day, then its second."""
     days = acts.groupBy("ds").count().orderBy("ds").collect()
     row = int(share * sum(day["count"] for day in days))

@@ -162,14 +162,16 @@ class Listed(Operator):
 
 
 class Similarity(Listed):
-    """How similar the item is to the user's last ones by an item-to-item recall: the best, and the sum."""
+    """How similar the item is to the user's last ones by an item-to-item recall: the best, the sum, and the sum over
+    how many last ones there are."""
 
     op: Literal["similarity"]
     last: int = Field(10, ge=1, le=100)
+    stats: list[Literal["max", "sum", "mean"]] = Field(["max", "sum"], min_length=1)
 
     @property
     def numbers(self) -> list[str]:
-        return [f"cross__{self.of}_{stat}_last{self.last}" for stat in ("max", "sum")]
+        return [f"cross__{self.of}_{stat}_last{self.last}" for stat in self.stats]
 
 
 class RecallScore(Listed):

@@ -67,6 +67,7 @@ class Ranking(Strict):
     threads: int = Field(2, ge=1)
     rounds: int = Field(400, ge=1)
     early_stopping_rounds: int = Field(30, ge=1)
+    refit: bool = True  # grow the trees anew on training and validation days, as many as validation found best
     params: BoosterParams = {}
     features: list[AnyOperator] | None = None  # default: a lookup per attribute of features.preference
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # features by name or pattern (item__ctr_*)

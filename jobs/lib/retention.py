@@ -18,7 +18,7 @@ from jobs.lib.yaml_model import Strict
 if TYPE_CHECKING:
     from jobs.lib.solution import Solution
 
-WINDOWED = ("actions_daily", "user_features", "item_features", "rank_samples", "suspicious_users")
+WINDOWED = ("actions_daily", "user_features", "item_features", "biases", "rank_samples", "suspicious_users")
 USUAL = 180
 BY_DAY = 2  # days of the other tables that a run reads: its own and, to judge lists, the one before
 

@@ -125,7 +125,7 @@ class Solution(Strict):
             raise ValueError(f"ranking.{problem}")
         if problem := list_params.problem(self):
             raise ValueError(problem)
-        flow = {node.name for node in self.nodes() if node.stage != "recall"} | {"filtered", "fusion_weights"}
+        flow = {node.name for node in self.nodes() if node.stage != "recall"} | {"biases", "filtered", "fusion_weights"}
         if clash := next((recall.name for recall in self.recalls if recall.name in flow), None):
             raise ValueError(f"recalls: the name {clash!r} is that of a node of the flow")
         retention.check(self)
@@ -141,6 +141,11 @@ class Solution(Strict):
     @property
     def preference_event(self) -> str:
         return self.features.preference.event or self.target
+
+    @property
+    def feature_nodes(self) -> tuple[str, ...]:
+        """Nodes that say something of each user and item as of a day."""
+        return ("user_features", "item_features", *(("biases",) if self.features.biases else ()))
 
     @property
     def zone(self) -> ZoneInfo:
@@ -169,10 +174,9 @@ class Solution(Strict):
         return (
             Node("input_checks", "input_checks", "features", history=True),
             Node("actions_daily", "actions_daily", "features", ("input_checks",), history=True),
-            Node("user_features", "user_features", "features", ("actions_daily",), history=True),
-            Node("item_features", "item_features", "features", ("actions_daily",), history=True),
+            *(Node(name, name, "features", ("actions_daily",), history=True) for name in self.feature_nodes),
             *recalls,
-            Node("rank_samples", "rank_samples", "ranking", ("user_features", "item_features"), history=True),
+            Node("rank_samples", "rank_samples", "ranking", self.feature_nodes, history=True),
             Node("suspicious_users", "suspicious_users", "ranking", ("input_checks",), history=True),
             Node("rank_model", "rank_model", "ranking", ("rank_samples", "suspicious_users")),
             *weights,

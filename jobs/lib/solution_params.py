@@ -30,12 +30,21 @@ class Preference(Strict):
     recent: int = Field(0, ge=0, le=200)  # how many of the user's last items are kept
 
 
+class Biases(Strict):
+    """What users and items add to the rate of the target, over one window; see jobs/features/biases.py."""
+
+    window: int = Field(ge=1, le=400)
+    user_smoothing: float = Field(10.0, gt=0)
+    item_smoothing: float = Field(5.0, gt=0)
+
+
 class Features(Strict):
     windows: list[Annotated[int, Field(ge=1, le=400)]] = Field([3, 7, 15], min_length=1)
     events: list[str] = []  # default: every event
     value_events: list[str] = []  # default: the target, where the table has a value column
     smoothing: float = Field(10.0, gt=0)
     preference: Preference = Preference()
+    biases: Biases | None = None
 
 
 class RecallParams(Strict):

@@ -52,7 +52,7 @@ log = logging.getLogger("recflow")
 CONTRACT = None
 SETTINGS = ("features", "recalls", "ranking", "publish", "diagnostics", "cadence", "short_history")
 FILTERED = "filtered"  # what filters removed, where the solution has any
-PUBLISHED = ("user_features", "item_features", "recommendations", "evaluation", FILTERED)
+PUBLISHED = ("recommendations", "evaluation", FILTERED)
 # contract -> key column, and the columns that pairec's readers select
 _PAIREC = {
     "recall_i2i": ("trigger_item_id", ("item_id", "similar_item_ids")),
@@ -214,7 +214,9 @@ def _sources_id() -> str:
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     made = [n for n in solution.nodes() if not n.always and n.stage != "publish"]
-    needed = [n for n in made if n.stage in ("recall", "diagnostics") or n.name in PUBLISHED]
+    needed = [
+        n for n in made if n.stage in ("recall", "diagnostics") or n.name in (*solution.feature_nodes, *PUBLISHED)
+    ]
     tables, actions = solution.tables, solution.table("actions_daily")
     return Reads(
         needs=(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -55,17 +55,8 @@ class Trained:
 
 def trained(target: Target, sides: Sides, ranking: Ranking, known: list[str], params: dict) -> Trained:
     """params: of the trees. known: every model column of the solution, also those without a value."""
-    weights = row_weights(sides.of_train, ranking)
-    for rows, part, of_row in (
-        (sides.train, sides.of_train, weights),
-        (sides.validation, sides.of_validation, np.ones(sides.of_validation.rows, np.float32)),
-    ):
-        rows.set_label(part.labels[target.label])
-        if target.is_ranked:  # a request weighs what its heaviest row does
-            starts = np.cumsum(part.requests) - part.requests
-            rows.set_group(part.requests)
-            of_row = np.maximum.reduceat(of_row, starts)
-        rows.set_weight(of_row)
+    _tell(sides.train, sides.of_train, target, row_weights(sides.of_train, ranking))
+    _tell(sides.validation, sides.of_validation, target, np.ones(sides.of_validation.rows, np.float32))
     metric, seen = METRICS[target.objective], {}
     settings = {
         "objective": target.objective,
@@ -82,6 +73,21 @@ def trained(target: Target, sides: Sides, ranking: Ranking, known: list[str], pa
     )  # fmt: skip
     best = booster.best_iteration
     return Trained(booster[: best + 1], settings, float(seen["validation"][metric][best]))
+
+
+def refitted(target: Target, rows: xgboost.DMatrix, part: Part, ranking: Ranking, found: Trained) -> Trained:
+    """As many trees as were found best, of these rows."""
+    _tell(rows, part, target, row_weights(part, ranking))
+    return replace(found, booster=xgboost.train(found.params, rows, found.rounds))
+
+
+def _tell(rows: xgboost.DMatrix, part: Part, target: Target, weights: np.ndarray) -> None:
+    """The matrix what is to be learned of its rows."""
+    rows.set_label(part.labels[target.label])
+    if target.is_ranked:  # a request weighs what its heaviest row does
+        rows.set_group(part.requests)
+        weights = np.maximum.reduceat(weights, np.cumsum(part.requests) - part.requests)
+    rows.set_weight(weights)
 
 
 def row_weights(part: Part, ranking: Ranking) -> np.ndarray:

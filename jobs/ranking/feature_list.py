@@ -2,8 +2,8 @@
 
 Context (hour, weekday, scene, the behavior table's categorical columns, and the item's position, which takes what is
 due to it off the other features: candidates are scored as if each stood first); `user__*` and `item__*`: windows'
-statistics, snapshot columns, `user__registered_days` and `item__listed_days` (age at the end of the feature day); and
-what the operators of `ranking.features` add.
+statistics, `user__bias_{w}d` and `item__bias_{w}d` (of `features.biases`), snapshot columns, `user__registered_days`
+and `item__listed_days` (age at the end of the feature day); and what the operators of `ranking.features` add.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class FeatureList:
     user_categories: tuple[str, ...]
     item_categories: tuple[str, ...]
     operators: tuple[AnyOperator, ...]
+    biases: tuple[int, float, float] | None = None  # window, smoothing of users and of items
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -76,6 +77,8 @@ class FeatureList:
         """8 hex digits over what a column follows from beside its name: a model serves while they stay the same."""
         windows = self.windows
         said: list = [windows.smoothing, windows.longest] if name in self.of_both else []
+        if any(name in bias_names(self.biases, side) for side in AGES):
+            said = [self.biases]
         if name in self._operator:
             said = [
                 self._operator[name].model_dump(mode="json"),
@@ -92,22 +95,38 @@ class FeatureList:
             "columns": [self.numbers, self.categories],
             "windows": [self.windows.windows, self.windows.preference, self.windows.recent, self.windows.smoothing],
             "operators": [operator.model_dump(mode="json") for operator in self.operators],
+            "biases": self.biases,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def feature_list(solution: Solution) -> FeatureList:
-    user, item = windows_of(solution, "user"), windows_of(solution, "item")
+    user, item, biases = windows_of(solution, "user"), windows_of(solution, "item"), biases_of(solution)
     return FeatureList(
         windows=user,
         context_numbers=tuple(context_numbers(solution)),
         context=tuple(context_categories(solution)),
-        of_user=(*user.numeric_names, *user.share_names, *snapshot_names(solution, "user", "numerical")),
-        of_item=(*item.numeric_names, *snapshot_names(solution, "item", "numerical")),
+        of_user=(
+            *user.numeric_names,
+            *user.share_names,
+            *bias_names(biases, "user"),
+            *snapshot_names(solution, "user", "numerical"),
+        ),
+        of_item=(*item.numeric_names, *bias_names(biases, "item"), *snapshot_names(solution, "item", "numerical")),
         user_categories=tuple(snapshot_names(solution, "user", "categorical")),
         item_categories=tuple(snapshot_names(solution, "item", "categorical")),
         operators=tuple(operators_of(solution)),
+        biases=biases,
     )
+
+
+def biases_of(solution: Solution) -> tuple[int, float, float] | None:
+    biases = solution.features.biases
+    return (biases.window, biases.user_smoothing, biases.item_smoothing) if biases else None
+
+
+def bias_names(biases: tuple[int, float, float] | None, side: str) -> list[str]:
+    return [f"{side}__bias_{biases[0]}d"] if biases else []
 
 
 def operators_of(solution: Solution) -> list[AnyOperator]:

@@ -1,9 +1,13 @@
-"""What keeps `ranking.features`, `features.preference` and `ranking.monotone` from working. Free of Spark."""
+"""What keeps `ranking.features`, `features.preference`, `features.biases` or `ranking.monotone` from working.
+
+Free of Spark.
+"""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from jobs.features.windows import longest_window
 from jobs.lib.feature_operators import AnyOperator, Listed
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
@@ -12,7 +16,7 @@ from jobs.ranking.feature_list import AGES, FeatureList, feature_list, has_own_r
 
 
 def problem_of(solution: Solution) -> str | None:
-    """What keeps any of these from working in the solution, in words, or None."""
+    """What does not fit the solution, in words, or None."""
     attributes = preferred_attributes(solution) if solution.tables.item is not None else []
     item_roles = solution.tables.item.roles if solution.tables.item is not None else None
     preference = solution.features.preference
@@ -24,6 +28,11 @@ def problem_of(solution: Solution) -> str | None:
             return f"features.preference.attributes: {name!r} is none of the item table's: {', '.join(known) or 'none'}"
         if name in ("recent", "title_words") and name in item_roles.categorical:
             return f"features.preference.attributes: {name!r} is taken; give the column another name"
+    if biases := solution.features.biases:
+        if solution.impression is None:
+            return "features.biases: needs impressions (tables.behavior.impressions)"
+        if biases.window > (longest := longest_window(solution)):
+            return f"features.biases.window: {biases.window} days are more than the longest window, {longest}"
     if solution.target not in (solution.features.events or solution.events):
         return "features.events must have the target: models are held against an item's own rate"
     features, made = feature_list(solution), set()

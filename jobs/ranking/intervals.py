@@ -104,24 +104,56 @@ def mean(values: np.ndarray, user: np.ndarray, most: float = math.inf) -> Estima
 
 
 def auc(rows: Judged) -> Estimate:
-    value, placed = measures.placements(rows.positive, rows.score)
-    if math.isnan(value):
-        return plain(value, rows.n)
-    ones = np.count_nonzero(rows.positive)
-    influence = (placed - value) / np.where(rows.positive, ones, rows.n - ones)
+    value, influence = _auc(rows)
     return estimate(value, influence, rows.user, rows.n, most=1.0)
+
+
+def _auc(rows: Judged) -> tuple[float, np.ndarray]:
+    value, placed = measures.placements(rows.positive, rows.score)
+    ones = np.count_nonzero(rows.positive)
+    return value, (placed - value) / np.where(rows.positive, ones, rows.n - ones)
 
 
 def gauc(rows: Judged) -> tuple[Estimate, int]:
     """GAUC (n: users in it), and the users skipped because their rows are of one class."""
-    aucs, weight = measures.user_aucs(rows.user, rows.score, rows.positive)
-    has_auc = ~np.isnan(aucs)
+    value, influence, has_auc = _gauc(rows)
     skipped = int(np.count_nonzero(~has_auc))
     if not has_auc.any():
         return NOTHING, skipped
-    aucs, weight = aucs[has_auc], weight[has_auc] / weight[has_auc].sum()
+    return estimate(value, influence[has_auc], np.arange(len(has_auc) - skipped), len(has_auc) - skipped, 1.0), skipped
+
+
+def _gauc(rows: Judged) -> tuple[float, np.ndarray, np.ndarray]:
+    """The value, what each user adds to its error, and who has an AUC at all."""
+    aucs, weight = measures.user_aucs(rows.user, rows.score, rows.positive)
+    has_auc = ~np.isnan(aucs)
+    if not has_auc.any():
+        return math.nan, np.zeros(len(aucs)), has_auc
+    weight = np.where(has_auc, weight, 0) / weight[has_auc].sum()
+    aucs = np.where(has_auc, aucs, 0.0)
     value = float((aucs * weight).sum())
-    return estimate(value, (aucs - value) * weight, np.arange(len(aucs)), len(aucs), most=1.0), skipped
+    return value, (aucs - value) * weight, has_auc
+
+
+def differences(rows: Judged, others: Judged) -> Measured:
+    """AUC and GAUC of the first less those of the second: the same samples under two scores, so paired by user."""
+    user = measures.runs(rows.user)  # as many rows in either
+    (value, influence), (other, of_other) = _auc(rows), _auc(others)
+    yield (
+        "auc",
+        0,
+        _difference(value - other, np.add.reduceat(influence, user) - np.add.reduceat(of_other, user), rows.n),
+    )
+    (value, influence, has_auc), (other, of_other, _) = _gauc(rows), _gauc(others)
+    yield "gauc", 0, _difference(value - other, (influence - of_other)[has_auc], int(has_auc.sum()))
+
+
+def _difference(value: float, by_user: np.ndarray, n: int) -> Estimate:
+    """by_user: what every user adds to the error; a difference may lie on either side of 0."""
+    if math.isnan(value) or (users := len(by_user)) < 2:
+        return plain(value, n)
+    half = Z * math.sqrt(users / (users - 1) * float((by_user * by_user).sum()))
+    return Estimate(value, value - half, value + half, n)
 
 
 def log_loss(rows: Judged) -> Estimate:

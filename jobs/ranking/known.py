@@ -18,7 +18,7 @@ from jobs.lib.feature_operators import Id, Listed, Similarity, TagOverlap, TextO
 from jobs.lib.roles import TAGS, TITLE_WORDS
 from jobs.lib.solution import Solution
 from jobs.lib.spark import F
-from jobs.ranking.feature_list import AGES, FeatureList, days_since, has_age, list_day, snapshot_columns
+from jobs.ranking.feature_list import AGES, FeatureList, bias_names, days_since, has_age, list_day, snapshot_columns
 from jobs.recall.pairec import EVERYONE
 
 if TYPE_CHECKING:
@@ -41,12 +41,15 @@ class Sources:
     item_features: DataFrame
     users: DataFrame | None
     items: DataFrame | None
+    biases: DataFrame | None = None
     lists: Mapping[str, DataFrame] = field(default_factory=dict)
 
 
 def user_rows(pairs: DataFrame, sources: Sources, features: FeatureList, solution: Solution) -> DataFrame:
     """One row per (feature_ds, user_id) of the pairs."""
     known = _join(pairs.select(*USER).distinct(), user_columns(sources.user_features, solution), "user")
+    if sources.biases is not None:
+        known = _join(known, _biases(sources.biases, "user", features), "user")
     if sources.users is not None:
         known = _join(known, snapshot_features(sources.users, solution, "user"), "user")
         if any(isinstance(o, TagOverlap) for o in features.operators):
@@ -81,6 +84,13 @@ def user_columns(user_features: DataFrame, solution: Solution) -> DataFrame:
             parsed.append(F.round(top / share).alias(f"total_{kv.attribute}"))
     numbers = [*windows.numeric_names, *windows.share_names]
     return user_features.select(F.col("ds").alias("feature_ds"), "user_id", *numbers, *parsed)
+
+
+def _biases(biases: DataFrame, side: str, features: FeatureList) -> DataFrame:
+    [name] = bias_names(features.biases, side)
+    return biases.where(F.col("side") == side).select(
+        F.col("ds").alias("feature_ds"), F.col("id").alias(f"{side}_id"), F.col("bias").alias(name)
+    )
 
 
 def snapshot_features(snapshot: DataFrame, solution: Solution, side: str) -> DataFrame:
@@ -145,8 +155,10 @@ def listed(features: FeatureList) -> dict[str, Listed]:
 
 def item_columns(sources: Sources, features: FeatureList, solution: Solution) -> DataFrame:
     """One row per (feature_ds, item_id) of all items with features or in the snapshot, numbers as DOUBLE."""
-    numbers = [c for c in windows_of(solution, "item").names if c in features.of_item]
+    numbers = windows_of(solution, "item").numeric_names
     known = sources.item_features.select(F.col("ds").alias("feature_ds"), "item_id", *numbers)
+    if sources.biases is not None:
+        known = _join(known, _biases(sources.biases, "item", features), "item")
     if sources.items is None:
         return known
     snapshot = _attributes(sources.items, snapshot_features(sources.items, solution, "item"), features)

@@ -16,7 +16,7 @@ import xgboost
 
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.lib.solution import Solution
-from jobs.ranking.boosting import Sides, Trained, searched, trained
+from jobs.ranking.boosting import Sides, Trained, refitted, searched, trained
 from jobs.ranking.calibration import platt
 from jobs.ranking.feature_list import category_columns, context_categories, feature_list, number_columns
 from jobs.ranking.judging import Current, judged
@@ -131,7 +131,19 @@ def _trained(
     if search is not None and targets[0].is_ranked:
         del sides
         sides = _binned(samples, parts, features, ranking, in_files)
-    found = {t.label: trained(t, sides, ranking, known, params) for t in sorted(targets, key=lambda t: t.is_ranked)}
+    ranked_last = sorted(targets, key=lambda t: t.is_ranked)
+    found = {t.label: trained(t, sides, ranking, known, params) for t in ranked_last}
+    calibration = {
+        t.label: _calibration(found[t.label], t, sides)
+        for t in targets
+        if t.is_ranked or (t.is_probability and ranking.weights)
+    }
+    del sides
+    if ranking.refit:
+        days = [*split.train, *split.validation]
+        part = part_of(samples, days, list(parts["train"].labels), is_training=True)
+        rows = matrix(samples, days, features, _max_bin(ranking), cache=in_files)
+        found = {t.label: refitted(t, rows, part, ranking, found[t.label]) for t in ranked_last}
     model = Model(
         {t.label: bytes(found[t.label].booster.save_raw(raw_format="ubj")) for t in targets},
         base
@@ -139,9 +151,10 @@ def _trained(
             "status": TRAINED,
             "features": [_feature(name, of, columns.defined_as(name)) for name, of in features.items()],
             "features_version": columns.version,
-            "targets": [_target(t, found[t.label], sides, ranking) for t in targets],
+            "targets": [_target(t, found[t.label], calibration.get(t.label)) for t in targets],
             "score": score_of(solution),
             **_of_first(found[targets[0].label], ranking.rounds),
+            "refit": ranking.refit,
             "weights": {"labels": ranking.weights, "half_life_days": ranking.half_life_days},
             "search": search,
             "serving_context": columns.usual(),
@@ -157,19 +170,25 @@ def _trained(
 def _binned(
     samples: Samples, parts: dict[str, Part], features: Features, ranking: Ranking, cache: Path | None
 ) -> Sides:
-    max_bin, of_train, of_validation = int(ranking.params.get("max_bin", MAX_BIN)), parts["train"], parts["validation"]
+    max_bin, of_train, of_validation = _max_bin(ranking), parts["train"], parts["validation"]
     train = matrix(samples, of_train.days, features, max_bin, cache=cache)
     validation = matrix(samples, of_validation.days, features, max_bin, train, cache)
     return Sides(train, validation, of_train, of_validation, features)
 
 
-def _target(target: Target, found: Trained, sides: Sides, ranking: Ranking) -> dict:
-    """A probability is fitted to the validation rows, each counted once, where training did otherwise or made none."""
+def _max_bin(ranking: Ranking) -> int:
+    return int(ranking.params.get("max_bin", MAX_BIN))
+
+
+def _calibration(found: Trained, target: Target, sides: Sides) -> dict:
+    """Fitted to rows that the trees have not learned from, so before they are grown anew; each row counts once."""
+    scores = found.booster.predict(sides.validation, output_margin=True)
+    return platt(scores, sides.of_validation.labels[target.label])
+
+
+def _target(target: Target, found: Trained, calibration: dict | None) -> dict:
     about = {"label": target.label, "objective": target.objective, **_of_first(found)}
-    if target.is_ranked or (target.is_probability and ranking.weights):
-        scores = found.booster.predict(sides.validation, output_margin=True)
-        about["calibration"] = platt(scores, sides.of_validation.labels[target.label])
-    return about
+    return about if calibration is None else about | {"calibration": calibration}
 
 
 def _of_first(found: Trained, limit: int | None = None) -> dict:

@@ -24,6 +24,8 @@ def _summary(about: dict) -> str:
     said = [f"Orders lists by `{about['score']}`."]
     if excluded := about.get("excluded"):
         said.append(f"{excluded['rows']:,} rows of {excluded['suspicious_users']:,} suspicious users were left out.")
+    if about["refit"]:
+        said.append("Validation chose how many trees; they were then grown anew on training and validation days.")
     if sampling := about["negative_sampling"]:
         said.append(
             f"Negatives were sampled, {sampling['rate']:.3g} of those on offer; chances are corrected for it and mean: "

@@ -110,9 +110,10 @@ def _similarity(operator: Similarity, pairs: Pairs, columns: dict[str, pa.Array]
     no lists."""
     of, distinct = pairs.known.neighbours[operator.of], pairs.ids[0]
     if not len(of.triggers):
-        return [np.full(len(pairs.item_id), np.nan)] * 2
+        return [np.full(len(pairs.item_id), np.nan)] * len(operator.stats)
     recent = first_of(maps_of(pairs.known.users, "recent"), operator.last)
-    owner = np.repeat(np.arange(len(recent)), np.diff(recent.offsets.to_numpy()))
+    sizes = np.diff(recent.offsets.to_numpy())
+    owner = np.repeat(np.arange(len(recent)), sizes)
     trigger = pc.fill_null(pc.index_in(held(recent.keys, recent), value_set=of.triggers), -1).to_numpy()
     owner, trigger = owner[trigger >= 0], trigger[trigger >= 0]
     counts = np.diff(of.ends)[trigger]
@@ -125,8 +126,10 @@ def _similarity(operator: Similarity, pairs: Pairs, columns: dict[str, pa.Array]
     np.maximum.at(best, position, score)
     total = np.bincount(position, weights=score, minlength=len(cells))
     users, codes = np.divmod(cells, max(len(distinct), 1))
-    has = pairs.has("recent")
-    looked = [looked_up(users, codes, n, pairs.user, pairs.ids[2], len(distinct), 0.0) for n in (best, total)]
+    has, made = pairs.has("recent"), {"max": best, "sum": total, "mean": total / np.maximum(sizes[users], 1)}
+    looked = [
+        looked_up(users, codes, made[stat], pairs.user, pairs.ids[2], len(distinct), 0.0) for stat in operator.stats
+    ]
     return [np.where(has, found, np.nan) for found in looked]
 
 

@@ -32,13 +32,17 @@ from jobs.ranking.labels import columns_of, label_columns, of_nothing
 from jobs.ranking.model_input import with_features
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_samples"
 SETTINGS = ("features", "ranking.features", "ranking.labels", "ranking.negatives_per_positive", "ranking.seed")
-FEATURES = ("user_features", "item_features")
+
+
+def request_id() -> Column:
+    """A missing one counts as one request per user and day."""
+    return F.coalesce("request_id", F.concat_ws("@", "user_id", "ds"))
 
 
 def labelled(events: DataFrame, solution: Solution) -> DataFrame:
@@ -46,11 +50,10 @@ def labelled(events: DataFrame, solution: Solution) -> DataFrame:
     counts = F.col("event").isin([e for e in (solution.impression, solution.target) if e])
     positions = [c for c in context_numbers(solution) if c == POSITION]
     context = ["scene", *positions, *solution.tables.behavior.roles.categorical]
-    request = F.coalesce("request_id", F.concat_ws("@", "user_id", "ds"))
     # Of the same second the exposure counts first: what only a click has would give its label away.
     is_later = F.col("event") != solution.impression if solution.impression else F.lit(False)
     rows = (
-        events.groupBy("ds", request.alias("request_id"), "user_id", "item_id")
+        events.groupBy("ds", request_id().alias("request_id"), "user_id", "item_id")
         .agg(
             F.min(F.struct(is_later.alias("is_later"), "event_time", *context)).alias("first"),
             *columns_of(solution).values(),
@@ -80,7 +83,7 @@ def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources,
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
     before, tables, behavior = add_days(ds, -1), solution.tables, input_of(solution.tables.behavior, ds)
-    features = [(solution.table(name), before) for name in FEATURES] + list_reads(solution, before)
+    features = [(solution.table(name), before) for name in solution.feature_nodes] + list_reads(solution, before)
     snapshots = [p for config in (tables.user, tables.item) for p in input_of(config, before)]
     if solution.impression is not None:
         return Reads(needs=behavior, wanted=tuple(features), found=tuple(snapshots))
@@ -124,7 +127,7 @@ def _described(days: list[str], solution: Solution) -> list[str]:
     """Those whose day before has features and snapshots. The first day of all data has none."""
     before = {ds: add_days(ds, -1) for ds in days}
     there = set(before.values())
-    for name in FEATURES:
+    for name in solution.feature_nodes:
         there &= set(present_days(solution.table(name), list(before.values())))
     for config in (solution.tables.user, solution.tables.item):
         if config is not None:
@@ -141,6 +144,7 @@ def read_sources(solution: Solution, days: list[str], needed_by: str) -> Sources
         item_features=read_days(solution.table("item_features"), days, needed_by),
         users=_snapshots(solution.tables.user, roles.users, solution, days, needed_by),
         items=_snapshots(solution.tables.item, roles.items, solution, days, needed_by),
+        biases=read_days(solution.table("biases"), days, needed_by) if solution.features.biases else None,
         lists=_lists(solution, days, needed_by),
     )
 

@@ -63,6 +63,17 @@ def ranking_figures(
     return figures + drift_figures(samples, scores, model)
 
 
+def differences(rows: pa.Table, scores: np.ndarray, prior: float, solution: Solution) -> list[Figure]:
+    """AUC and GAUC of the scores less those of each baseline, paired by user, as the subject `ranking - <baseline>`."""
+    shown = _ordered(rows, solution)
+    of_model = intervals.judged(shown, scores)
+    return [
+        Figure(f"{MODEL} - {subject}", "", *_flat(found))
+        for subject, (values, _) in baselines(rows, prior, solution).items()
+        for found in intervals.differences(of_model, intervals.judged(shown, values))
+    ]
+
+
 def chance_of(predictions: dict[str, np.ndarray], solution: Solution) -> np.ndarray | None:
     """The prediction of the first label, where that is a probability; an older model may have learned others."""
     first = targets_of(solution)[0]

@@ -71,7 +71,7 @@ def in_serving_context(pairs: DataFrame, model: Model, ds: str, solution: Soluti
 
 
 def reads(ds: str, solution: Solution, node: Node) -> Reads:
-    publish, made_from = solution.publish, ["candidates", "user_features", "item_features"]
+    publish, made_from = solution.publish, ["candidates", *solution.feature_nodes]
     if publish.fallback is not None:
         made_from.append(_list_behind(publish.fallback, solution))
     if publish.has_filters:

@@ -22,10 +22,10 @@ from jobs.lib.tables import read_days
 from tests.features.builders import demo_solution
 
 SOLUTION = demo_solution(
-    features={"windows": [1, 3, 4], "preference": {"event": "click", "window": 3, "top": 2}},
+    features={"windows": [1, 3, 4], "preference": {"event": "click", "window": 3, "top": 2}, "biases": {"window": 3}},
     ranking={"training_days": 3},
 )
-JOBS = ("actions_daily", "user_features", "item_features", "rank_samples")
+JOBS = ("actions_daily", "user_features", "item_features", "biases", "rank_samples")
 BEFORE_GAP = "20261101"  # nothing is there of the 2nd
 HISTORY, RANGE = day_range("20261103", "20261105"), day_range("20261106", "20261107")
 EMPTY = "20261106"
@@ -54,7 +54,7 @@ def test_a_range_leaves_the_tables_that_its_days_one_by_one_do(spark, tmp_path_f
         for runs in ([RANGE], [[ds] for ds in RANGE]):
             _install(spark, patch, tmp_path_factory.mktemp("home"), np.random.default_rng(seed))
             _run("actions_daily", [BEFORE_GAP])
-            for job in ("actions_daily", "user_features", "item_features"):
+            for job in JOBS[:-1]:
                 _run(job, HISTORY)
             for days in runs:
                 for job in JOBS:

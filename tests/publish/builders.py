@@ -43,7 +43,7 @@ OPERATORS = [
     {"op": "id", "of": "author"},
     {"op": "combo", "of": ["user__gender", "item__category"]},
     {"op": "raw", "of": "item__ctr_15d", "transform": "log"},
-    {"op": "similarity", "of": "etrec_i2i", "last": 3, "every_days": 1},
+    {"op": "similarity", "of": "etrec_i2i", "last": 3, "every_days": 1, "stats": ["max", "sum", "mean"]},
     {"op": "recall_score", "of": "etrec_u2i", "every_days": 1},
     {"op": "recall_score", "of": "hot", "every_days": 1},
 ]
@@ -57,7 +57,7 @@ def solution(**changes) -> Solution:
     """The home_page solution with the recalls of these tests."""
     raw = read_yaml(PROJECT_ROOT / "dags" / "home_page.yaml")
     raw["fusion"] = {"method": "fixed"}
-    raw["features"] = {"windows": [15], "events": ["expr", "click"], "preference": PREFERENCE}
+    raw["features"] = {"windows": [15], "events": ["expr", "click"], "preference": PREFERENCE, "biases": {"window": 15}}
     raw["ranking"]["features"] = OPERATORS
     raw["recalls"] = [
         {"name": "hot", "job": "hot"},
@@ -183,6 +183,11 @@ def day(ds: str = DS) -> dict[str, tuple[str, str, list[tuple]]]:
         "home_page_item_features": (
             "item_features",
             *_features("item", {i: {"item__ctr_15d": rate} for i, rate in (("10", 0.5), ("2", 0.25), ("1", 1 / 3))}),
+        ),
+        "home_page_biases": (
+            "biases",
+            "side string, id string, shown double, bias double",
+            [("user", "1", 3.0, 0.125), ("item", "1", 3.0, -0.25), ("item", "10", 1.0, 0.1)],
         ),
         "home_page_hot": (
             "recall_hot",

@@ -140,6 +140,8 @@ def test_similarity_to_the_last_items():
     made = columns_of(Similarity(op="similarity", of="etrec_i2i", last=2))
     assert made["cross__etrec_i2i_max_last2"] == approximately([0.5, 0, 0.1, 0, None, None])
     assert made["cross__etrec_i2i_sum_last2"] == approximately([0.75, 0, 0.1, 0, None, None])
+    made = columns_of(Similarity(op="similarity", of="etrec_i2i", last=2, stats=["mean"]))
+    assert made == {"cross__etrec_i2i_mean_last2": approximately([0.375, 0, 0.05, 0, None, None])}
     assert columns_of(Similarity(op="similarity", of="etrec_i2i", last=3))["cross__etrec_i2i_sum_last3"][0] == 0.875
 
 
