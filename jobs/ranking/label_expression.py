@@ -71,6 +71,12 @@ class _Parser(Parser):
 
     inside: Token | None = None  # the aggregate whose argument is read
 
+    def value(self) -> Expression:
+        if self.token.kind != "quoted":
+            return super().value()
+        self.position += 1
+        return self.column(self.tokens[self.position - 1])
+
     def own_events(self, function: Token) -> Expression:
         return self.column(function)
 

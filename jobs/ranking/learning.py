@@ -20,6 +20,7 @@ from jobs.ranking.boosting import Sides, Trained, refitted, searched, trained
 from jobs.ranking.calibration import platt
 from jobs.ranking.feature_list import category_columns, context_categories, feature_list, number_columns
 from jobs.ranking.judging import Current, judged
+from jobs.ranking.labels import label_texts
 from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
 from jobs.ranking.models import TOO_LITTLE_DATA, TRAINED, Model
 from jobs.ranking.targets import check_values, score_of, target_label, targets_of
@@ -152,6 +153,7 @@ def _trained(
             "features": [_feature(name, of, columns.defined_as(name)) for name, of in features.items()],
             "features_version": columns.version,
             "targets": [_target(t, found[t.label], calibration.get(t.label)) for t in targets],
+            "labels": {t.label: label_texts(solution)[t.label] for t in targets},
             "score": score_of(solution),
             **_of_first(found[targets[0].label], ranking.rounds),
             "refit": ranking.refit,

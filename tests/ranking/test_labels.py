@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from jobs.flow.lineage import config_id
 from jobs.lib.contracts import load_contract
 from jobs.lib.errors import DataError
+from jobs.lib.expression_tree import Leaf
 from jobs.ranking.label_expression import values_of
 from jobs.ranking.labels import label_columns, label_texts, label_trees, of_nothing
 from jobs.ranking.models import Scorer
@@ -237,6 +238,15 @@ def test_a_label_that_cannot_be_learned_so_is_refused_by_name_and_value(ranking,
 ])  # fmt: skip
 def test_which_values_are_possible(text, values):
     assert values_of(label_trees(demo_solution(ranking={"labels": {"label_x": text}}))["label_x"]) == values
+
+
+def test_a_name_of_unusual_letters_stands_in_backticks():
+    behavior = {"roles": {"value": "play time", "categorical": ["net-type"]}}
+    text = "sum(if(`net-type` = 'wifi', `play time`, 0))"
+    wanted = demo_solution(tables={"behavior": behavior}, ranking={"labels": {"label_x": text}})
+    assert label_trees(wanted)["label_x"].leaves() == {Leaf("event", "net-type"), Leaf("event", "play time")}
+    with pytest.raises(ValidationError, match="unknown name 'no such' at column 5"):
+        demo_solution(ranking={"labels": {"label_x": "sum(`no such`)"}})
 
 
 def test_a_changed_label_makes_samples_and_models_stale_and_nothing_before_them():

@@ -94,7 +94,6 @@ def test_shuffled_labels_give_no_skill(worlds):
 
 
 TOMORROW = add_days(DS, 1)  # a Sunday: the lists of the week are those of the Sunday before
-FEATURES = ("home_page_user_features", "home_page_item_features")
 LISTS = ("home_page_etrec_i2i", "home_page_hot", "home_page_etrec_u2i")
 WEEKLY = ("etrec_i2i", "hot")
 SHOWN = [("1", "2", "expr"), ("1", "2", "click"), ("1", "1", "expr"), ("2", "1", "expr"), ("5", "3", "expr")]
@@ -133,7 +132,8 @@ def test_nothing_after_the_day_before_reaches_any_operator(spark, warehouse, mon
     turned upside down, the events of T too."""
     wanted, made = all_operators(), []
     monkeypatch.setattr(job, "write_days", lambda rows, *_: made.append(rows.toArrow().to_pylist()))
-    used = [*FEATURES, *LISTS, *(config.table for config in (wanted.tables.user, wanted.tables.item))]
+    features = [wanted.table(name) for name in wanted.feature_nodes]
+    used = [*features, *LISTS, *(config.table for config in (wanted.tables.user, wanted.tables.item))]
     for table in used:
         write_table(table)
         if table in LISTS:
@@ -148,8 +148,8 @@ def test_nothing_after_the_day_before_reaches_any_operator(spark, warehouse, mon
 
     before, after = (sorted(rows, key=lambda r: (r["user_id"], r["item_id"])) for rows in made)
     assert [r["is_click"] for r in before] == [0, 1, 0, 0] and [r["is_click"] for r in after] == [1, 0, 1, 0]
-    features = feature_list(wanted)
-    columns = [c for c in (*features.numbers, *features.categories) if "__" in c]
+    made_of = feature_list(wanted)
+    columns = [c for c in (*made_of.numbers, *made_of.categories) if "__" in c]
     assert [{c: r[c] for c in columns} for r in after] == [{c: r[c] for c in columns} for r in before]
-    for operator in features.operators:  # each has something to compare
+    for operator in made_of.operators:  # each has something to compare
         assert any(r[name] not in (None, 0) for r in before for name in (*operator.numbers, *operator.texts)), operator

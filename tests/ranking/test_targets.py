@@ -88,6 +88,7 @@ def test_the_card_tells_what_the_metadata_does(several):
     about = model.metadata
     for said in (
         "# Model of 20261105", "Orders lists by `is_click * (1 + 0.1 * ln_playtime) + is_praise`.",
+        "`is_click` is `max(if(event = 'click', 1, 0))`.",
         "| train | 20261101 to 20261103 (3) | 1,200 |", f"version {about['features_version']}", about["gate"]["reason"],
         "| ln_playtime | reg:squarederror |", "| max_depth | 3 |", "| item__ctr_15d | number | - |", "| xgboost | 3.",
     ):  # fmt: skip
