@@ -25,7 +25,7 @@ def _summary(about: dict) -> str:
     said += [f"`{label}` is `{text}`." for label, text in about.get("labels", {}).items()]  # older models say nothing
     if excluded := about.get("excluded"):
         said.append(f"{excluded['rows']:,} rows of {excluded['suspicious_users']:,} suspicious users were left out.")
-    if about["refit"]:
+    if about.get("refit"):
         said.append("Validation chose how many trees; they were then grown anew on training and validation days.")
     if sampling := about["negative_sampling"]:
         said.append(
