@@ -22,6 +22,7 @@ from jobs.ranking.rank_model import rank_model
 from jobs.ranking.rank_samples import labelled
 from tests.features.builders import EVENTS, demo_solution
 from tests.ranking.builders import DAY, at, sample_table
+from tests.ranking.label_reference import plain
 
 NUMBERS = ["value", "position", "-value", "value * 2 - 0.5", "1 / value", "if(event = 'click', value, 3)", "ln(value)"]
 CONDITIONS = ["event = 'click'", "value > 1", "event in ['click', 'praise'] and not value <= 0.5", "scene = 'home'",
@@ -91,61 +92,6 @@ def test_the_order_of_rows_changes_no_bit(made):
     bits = {r: [struct.pack("d", v) for k, v in row.items() if k.startswith("label_")] for r, row in found.items()}
     assert all(bits[request] == bits[f"{request}'"] for request in bits if not request.endswith("'"))
     assert not any(struct.pack("d", -0.0) in of for of in bits.values())
-
-
-def plain(node, events):
-    """The slow reading of a tree: None is missing."""
-    of = lambda n, row: value_of(n, row, events)  # noqa: E731
-    return of(node, None)
-
-
-def value_of(node, row, events):
-    def finite(x):
-        return None if x is None or not math.isfinite(x) else float(x)
-
-    if node.op == "literal":
-        return node.value
-    if node.op == "leaf":
-        value = row[node.value.name]
-        return finite(value) if node.kind == "a number" else value
-    if node.op in ("max", "min", "sum", "avg", "count"):
-        found = [value_of(node.args[0], event, events) for event in events]
-        if node.op == "count":
-            return float(sum(v is True for v in found))
-        found = [v for v in found if v is not None]
-        if node.op == "sum":
-            return math.fsum(round(v * 1e6) for v in found) / 1e6
-        if not found:
-            return None
-        return {"max": max, "min": min, "avg": lambda v: math.fsum(round(x * 1e6) for x in v) / 1e6 / len(v)}[node.op](
-            found
-        )
-    if node.op == "in":
-        value = value_of(node.args[0], row, events)
-        return None if value is None else value in node.args[1].value
-    args = [value_of(arg, row, events) for arg in node.args]
-    if node.op == "missing":
-        return args[0] is None
-    if node.op == "if":
-        return args[1] if args[0] is True else args[2]
-    if node.op in ("and", "or"):
-        decided = node.op == "or"
-        return decided if decided in args else None if None in args else not decided
-    if node.op in ("least", "greatest"):
-        found = [v for v in args if v is not None]
-        return {"least": min, "greatest": max}[node.op](found) if found else None
-    if None in args:
-        return None
-    try:
-        found = {
-            "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
-            ">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "+": lambda a, b: a + b, "-": lambda a, b: a - b,
-            "*": lambda a, b: a * b, "/": lambda a, b: a / b, "negative": lambda a: -a, "not": lambda a: not a,
-            "exp": math.exp, "ln": math.log, "log1p": math.log1p, "sqrt": math.sqrt, "pow": math.pow, "abs": abs,
-        }[node.op](*args)  # fmt: skip
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return finite(found) if node.kind == "a number" else found
 
 
 LABELS = {
