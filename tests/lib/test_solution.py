@@ -45,7 +45,7 @@ BAD = [
         1,
         "scenery: unknown key; allowed: cadence, demo, diagnostics, event_weights, events, features, fusion, publish",
     ),
-    (("features", "window"), [3], "features.window: unknown key; allowed: events, preference, smoothing"),
+    (("features", "window"), [3], "features.window: unknown key; allowed: biases, events, preference, smoothing"),
     (("features", "windows"), [3, 0], "features.windows.1: Input should be greater than or equal to 1, not 0"),
     (("features", "windows"), [], "features.windows: List should have at least 1 item"),
     (
