@@ -6,10 +6,10 @@
     context.weekday >= 5 or item.author is missing      of the request that is expected; weekday 0 is Monday
     days_since(click) <= 30 or count(praise, 7) > 2     the user's own events with the item
 
-Also `== != < <= > >=`, `+ - * /`, `not in`, `is not missing`, `not`, parentheses, "text" or 'text' (without escapes),
-numbers, true and false; a name of unusual letters stands in backticks: item.`click count`. Text is only ever equal or
-not; nothing is converted. `days_since(click)` is 0 for a click on ds and missing when there was none within its reach,
-`days_since(click, 60)` looks back 60 days; `count(click, 30)` is of the 30 days up to ds, 0 without any.
+Also `== != < <= > >=` (`=` is `==`), `+ - * /`, `not in`, `is not missing`, `not`, parentheses, "text" or 'text'
+(without escapes), numbers, true and false; a name of unusual letters stands in backticks: item.`click count`. Text is
+only ever equal or not; nothing is converted. `days_since(click)` is 0 for a click on ds and missing when there was none
+within its reach, `days_since(click, 60)` looks back 60 days; `count(click, 30)` is of the 30 days up to ds, 0 without.
 
 Missing values are SQL's: what is computed of one is missing, `missing and false` is false, `missing or true` is true. A
 number that is not finite is missing, so is the result of a division by zero.
@@ -46,12 +46,12 @@ MAX_LENGTH, MAX_DEPTH, MAX_REACH = 4000, 30, 400
 
 _TOKEN = re.compile(
     r"""(?P<number>(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)|(?P<text>"[^"]*"|'[^']*')|`(?P<quoted>[^`]+)`"""
-    r"""|(?P<word>[^\W\d]\w*)|(?P<sign>==|!=|<=|>=|[<>+\-*/()\[\],.])"""
+    r"""|(?P<word>[^\W\d]\w*)|(?P<sign>==|!=|<=|>=|[=<>+\-*/()\[\],.])"""
 )
 _WORDS = ("and", "or", "not", "in", "is", "missing", "true", "false")
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
     kind: str
     text: str
     at: int
@@ -59,16 +59,10 @@ class _Token(NamedTuple):
 
 def parsed(text: str, names: Names) -> Expression:
     """A condition. Raises ValueError that says in one line what is wrong at which column, and what is allowed."""
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"the expression has {len(text)} characters; allowed: {MAX_LENGTH}")
-    parser = _Parser(list(_tokens(text)), names)
-    condition = parser.either()
-    if parser.token.kind != "end":
-        raise parser.unexpected("and, or, or the end")
-    return must_be(condition, TRUTH, "the whole expression")
+    return must_be(Parser(text, names).whole(), TRUTH, "the whole expression")
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str) -> Iterator[Token]:
     position = 0
     while position < len(text):
         if text[position].isspace():
@@ -76,22 +70,29 @@ def _tokens(text: str) -> Iterator[_Token]:
             continue
         found = _TOKEN.match(text, position)
         if found is None:
-            hint = "; to compare write ==" if text[position] == "=" else ""
             what = "text that is not closed" if text[position] in "\"'" else f"{text[position]!r} means nothing"
-            raise ValueError(f"{what} at column {position + 1}{hint}")
-        yield _Token(str(found.lastgroup), found[str(found.lastgroup)], position + 1)
+            raise ValueError(f"{what} at column {position + 1}")
+        yield Token(str(found.lastgroup), found[str(found.lastgroup)], position + 1)
         position = found.end()
-    yield _Token("end", "the end", len(text) + 1)
+    yield Token("end", "the end", len(text) + 1)
 
 
-class _Parser:
+class Parser:
     """Recursive descent, loosest first: either (or), both (and), negated (not), compared, total, product, factor."""
 
-    def __init__(self, tokens: list[_Token], names: Names) -> None:
-        self.tokens, self.names, self.position, self.depth = tokens, names, 0, 0
+    def __init__(self, text: str, names: Names) -> None:
+        if len(text) > MAX_LENGTH:
+            raise ValueError(f"the expression has {len(text)} characters; allowed: {MAX_LENGTH}")
+        self.tokens, self.names, self.position, self.depth = list(_tokens(text)), names, 0, 0
+
+    def whole(self) -> Expression:
+        found = self.either()
+        if self.token.kind != "end":
+            raise self.unexpected("and, or, or the end")
+        return found
 
     @property
-    def token(self) -> _Token:
+    def token(self) -> Token:
         return self.tokens[self.position]
 
     def unexpected(self, wanted: str) -> ValueError:
@@ -99,7 +100,7 @@ class _Parser:
             f"{wanted} expected at column {self.token.at}, not {self.token.text!r}".replace("'the end'", "the end")
         )
 
-    def taken(self, *texts: str) -> _Token | None:
+    def taken(self, *texts: str) -> Token | None:
         """The next token if it is one of these signs or words."""
         token = self.token
         if token.kind not in ("sign", "word") or token.text not in texts:
@@ -107,7 +108,7 @@ class _Parser:
         self.position += 1
         return token
 
-    def required(self, text: str) -> _Token:
+    def required(self, text: str) -> Token:
         if found := self.taken(text):
             return found
         raise self.unexpected(repr(text))
@@ -144,8 +145,8 @@ class _Parser:
 
     def compared(self) -> Expression:
         left = self.total()
-        if sign := self.taken(*ORDER, *EQUAL):
-            return comparison(sign.text, sign.at, left, self.total())
+        if sign := self.taken(*ORDER, *EQUAL, "="):
+            return comparison("==" if sign.text == "=" else sign.text, sign.at, left, self.total())
         if self.taken("is"):
             is_not = self.taken("not")
             self.required("missing")
@@ -227,7 +228,7 @@ class _Parser:
         self.position -= 1
         raise self.unexpected("a value")
 
-    def column(self, side: _Token) -> Expression:
+    def column(self, side: Token) -> Expression:
         known = self.names.columns
         if side.text not in known:
             allowed = ", ".join(
@@ -244,7 +245,7 @@ class _Parser:
             raise ValueError(f"{side.text} has no column {name.text!r} at column {name.at}; there are: {columns}")
         return Expression("leaf", known[side.text][name.text], value=Leaf(side.text, name.text), at=side.at)
 
-    def own_events(self, function: _Token) -> Expression:
+    def own_events(self, function: Token) -> Expression:
         self.required("(")
         event, known = self.token, self.names.events
         if event.kind not in ("word", "text", "quoted"):

@@ -9,14 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from jobs.lib.booster_params import BoosterParams
 from jobs.lib.feature_operators import AnyOperator
+from jobs.lib.solution_params import Name
 from jobs.lib.yaml_model import Strict
 
 Objective = Literal["binary:logistic", "reg:squarederror", "rank:ndcg", "rank:pairwise"]
-OWN_KEYS = {  # of XGBoost's parameters: what the solution says elsewhere
-    "objective": "targets", "eval_metric": "targets", "monotone_constraints": "monotone", "seed": "seed",
-    "nthread": "threads", "tree_method": "(always hist)",
-}  # fmt: skip
 
 
 class Target(Strict):
@@ -58,6 +56,7 @@ class Ranking(Strict):
     training_days: int = Field(14, ge=3, le=400)
     validation_days: int = Field(1, ge=1)
     test_days: int = Field(1, ge=1)
+    labels: dict[Name, str] = {}  # beside is_<event> and ln_<value>: jobs/ranking/label_expression.py
     targets: list[Target] = []  # default: is_<target>, by binary:logistic
     score: str | None = None  # expression over the targets' labels; default: the first one's prediction
     negatives_per_positive: int = Field(4, ge=1, le=100)
@@ -69,7 +68,7 @@ class Ranking(Strict):
     rounds: int = Field(400, ge=1)
     early_stopping_rounds: int = Field(30, ge=1)
     refit: bool = True  # grow the trees anew on training and validation days, as many as validation found best
-    params: dict[str, float | int | str] = {}  # XGBoost's
+    params: BoosterParams = {}
     features: list[AnyOperator] | None = None  # default: a lookup per attribute of features.preference
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # features by name or pattern (item__ctr_*)
     weights: dict[str, Annotated[float, Field(gt=0, le=1_000)]] = {}  # label -> how often a row that has it counts
@@ -83,7 +82,4 @@ class Ranking(Strict):
     def _days_leave_something_to_train_on(self) -> Ranking:
         if self.validation_days + self.test_days >= self.training_days:
             raise ValueError("validation_days + test_days must be below training_days")
-        for name, place in OWN_KEYS.items():
-            if name in self.params:
-                raise ValueError(f"params: {name} does not belong here, it is ranking.{place}")
         return self

@@ -15,7 +15,6 @@ import numpy as np
 import xgboost
 
 from jobs.lib.days import day_number
-from jobs.lib.errors import RecflowError
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.ranking.matrices import Features, Part
 
@@ -104,18 +103,9 @@ def row_weights(part: Part, ranking: Ranking) -> np.ndarray:
 
 
 def constraints(monotone: dict[str, int], features: Features, known: list[str]) -> dict[str, str]:
-    """XGBoost's `monotone_constraints`; nothing where none are asked for. Raises RecflowError naming a pattern that no
-    column matches, that matches a category, or that contradicts another one."""
-    signs: dict[str, int] = {}
-    for pattern, sign in monotone.items():
-        matched = [name for name in known if fnmatchcase(name, pattern)]
-        if not matched:
-            raise RecflowError(f"ranking.monotone: {pattern!r} matches no model column; there are: {', '.join(known)}")
-        for name in matched:
-            if isinstance(features.get(name), list):
-                raise RecflowError(f"ranking.monotone: {pattern!r} matches {name}, a category: it has no order")
-            if signs.setdefault(name, sign) != sign:
-                raise RecflowError(f"ranking.monotone: {name} is given {signs[name]} and, by {pattern!r}, {sign}")
+    """XGBoost's `monotone_constraints`; nothing where none are asked for. Patterns were checked when the solution was
+    loaded."""
+    signs = {name: sign for pattern, sign in monotone.items() for name in known if fnmatchcase(name, pattern)}
     return {"monotone_constraints": f"({','.join(str(signs.get(name, 0)) for name in features)})"} if signs else {}
 
 

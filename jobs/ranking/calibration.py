@@ -1,7 +1,8 @@
 """What makes a prediction a probability, in float64.
 
-- A ranking objective's raw score says only which item of a request comes first. Platt's method (Platt 1999, with his
-  smoothed labels) fits p = 1 / (1 + exp(-(slope * score + intercept))) to the validation days.
+- A ranking objective's raw score says only which item of a request comes first, and with `ranking.weights` log-odds are
+  those among rows of which some count more than once. Platt's method (Platt 1999, with his smoothed labels) fits
+  p = 1 / (1 + exp(-(slope * score + intercept))) to the validation days, where every row counts once.
 - Where negatives were sampled, a model learns the chance among the sampled rows. With `rate` negatives kept of each one
   on offer, p / (p + (1 - p) / rate) is the chance among all items on offer (He et al., ADKDD 2014, section 6.3). No
   impressions are recorded there, so what it means is: of a request in which the user does act, the chance that this

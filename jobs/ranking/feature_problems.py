@@ -1,6 +1,11 @@
-"""What keeps `ranking.features`, `features.preference` or `features.biases` from working. Free of Spark."""
+"""What keeps `ranking.features`, `features.preference`, `features.biases` or `ranking.monotone` from working.
+
+Free of Spark.
+"""
 
 from __future__ import annotations
+
+from fnmatch import fnmatchcase
 
 from jobs.features.windows import longest_window
 from jobs.lib.feature_operators import AnyOperator, Listed
@@ -49,6 +54,22 @@ def problem_of(solution: Solution) -> str | None:
         made |= {*operator.numbers, *operator.texts}
     if len(columns) != len(set(columns)):
         return f"ranking.features: {next(c for c in columns if columns.count(c) > 1)} is there twice"
+    return _monotone_problem(solution.ranking.monotone, features)
+
+
+def _monotone_problem(monotone: dict[str, int], features: FeatureList) -> str | None:
+    """A pattern that no model column matches, that matches a category, or that contradicts another one."""
+    signs: dict[str, int] = {}
+    columns = [*features.numbers, *features.categories]
+    for pattern, sign in monotone.items():
+        matched = [name for name in columns if fnmatchcase(name, pattern)]
+        if not matched:
+            return f"ranking.monotone: {pattern!r} matches no model column; there are: {', '.join(columns)}"
+        for name in matched:
+            if name in features.categories:
+                return f"ranking.monotone: {pattern!r} matches {name}, a category: it has no order"
+            if signs.setdefault(name, sign) != sign:
+                return f"ranking.monotone: {name} is given {signs[name]} and, by {pattern!r}, {sign}"
     return None
 
 

@@ -2,7 +2,9 @@
 
 It must beat the baseline (the item's own rate) on its test days, and must not be worse there than the model that serves
 now by more than a margin. The current model may have been trained on some of these days: then only the days after its
-own ds count, and where none are left the two are not compared. A measure that is undefined lets nothing through.
+own ds count. What cannot be shown lets nothing through: where a measure is undefined, and where no days are left, the
+current model stays. One that learned another label is compared by its order; it has no log-loss of this label and, lest
+it serve for ever, then stands in nobody's way.
 """
 
 from __future__ import annotations
@@ -16,13 +18,12 @@ NAMES = {"gauc": "GAUC", "auc": "AUC", "log_loss": "log-loss"}
 
 @dataclass(frozen=True)
 class Against:
-    """The current model beside the new one on the same rows; no figures, and why, where there is nothing to compare."""
+    """The current model beside the new one on the same rows, of the test days after its ds; without days no figures."""
 
     ds: str
     days: list[str]
-    new: dict | None
-    current: dict | None
-    why_not: str = ""
+    new: dict | None = None
+    current: dict | None = None
 
 
 def gate(params: GateParams, days: list[str], new: dict, baseline: dict, against: Against | None) -> dict:
@@ -53,8 +54,10 @@ def _decided(params: GateParams, new: dict, baseline: dict, against: Against | N
         return False, f"{said}: it does not beat it"
     if against is None:
         return True, f"{said}; no model served before"
-    if against.current is None:
-        return True, f"{said}; not compared with the model of {against.ds}: {against.why_not}"
+    if not against.days:
+        return False, f"no test day is after the model of {against.ds}: nothing shows that this one is no worse"
+    if params.measure not in against.current:
+        return True, f"{said}; the model of {against.ds} predicts another label and has no {name} of this one"
     own, current = against.new.get(params.measure), against.current.get(params.measure)
     if own is None or current is None:
         return False, f"{name} is undefined on the test days after {against.ds}"
@@ -65,6 +68,4 @@ def _decided(params: GateParams, new: dict, baseline: dict, against: Against | N
 
 
 def _shown(against: Against) -> dict:
-    if against.current is None:
-        return {"ds": against.ds, "not_compared": against.why_not}
     return {"ds": against.ds, "days": against.days, "figures": {"model": against.new, "current": against.current}}

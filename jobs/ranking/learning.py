@@ -20,9 +20,10 @@ from jobs.ranking.boosting import Sides, Trained, refitted, searched, trained
 from jobs.ranking.calibration import platt
 from jobs.ranking.feature_list import category_columns, context_categories, feature_list, number_columns
 from jobs.ranking.judging import Current, judged
+from jobs.ranking.labels import label_texts
 from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
 from jobs.ranking.models import TOO_LITTLE_DATA, TRAINED, Model
-from jobs.ranking.targets import score_of, target_label, targets_of
+from jobs.ranking.targets import check_values, score_of, target_label, targets_of
 from jobs.ranking.training_rows import Samples, Split, split_days
 
 
@@ -88,6 +89,9 @@ def learned(samples: Samples, solution: Solution, current: Current | None = None
         "train": part_of(samples, split.train, labels, columns.look_at, is_training=True),
         "validation": part_of(samples, split.validation, labels),
     }
+    for target in targets:
+        for part in parts.values():
+            check_values(target, part.labels[target.label], part.days)
     if parts["train"].has_flags:
         base["excluded"] = _excluded(parts["train"])
     if reason := next((why for t in targets if (why := _too_little(t, parts, solution))), None):
@@ -130,7 +134,11 @@ def _trained(
         sides = _binned(samples, parts, features, ranking, in_files)
     ranked_last = sorted(targets, key=lambda t: t.is_ranked)
     found = {t.label: trained(t, sides, ranking, known, params) for t in ranked_last}
-    calibration = {t.label: _calibration(found[t.label], t, sides) for t in targets if t.is_ranked}
+    calibration = {
+        t.label: _calibration(found[t.label], t, sides)
+        for t in targets
+        if t.is_ranked or (t.is_probability and ranking.weights)
+    }
     del sides
     if ranking.refit:
         days = [*split.train, *split.validation]
@@ -145,6 +153,7 @@ def _trained(
             "features": [_feature(name, of, columns.defined_as(name)) for name, of in features.items()],
             "features_version": columns.version,
             "targets": [_target(t, found[t.label], calibration.get(t.label)) for t in targets],
+            "labels": {t.label: label_texts(solution)[t.label] for t in targets},
             "score": score_of(solution),
             **_of_first(found[targets[0].label], ranking.rounds),
             "refit": ranking.refit,
@@ -174,8 +183,9 @@ def _max_bin(ranking: Ranking) -> int:
 
 
 def _calibration(found: Trained, target: Target, sides: Sides) -> dict:
-    """Fitted to rows that the trees have not learned from, so before they are grown anew."""
-    return platt(found.booster.predict(sides.validation), sides.of_validation.labels[target.label])
+    """Fitted to rows that the trees have not learned from, so before they are grown anew; each row counts once."""
+    scores = found.booster.predict(sides.validation, output_margin=True)
+    return platt(scores, sides.of_validation.labels[target.label])
 
 
 def _target(target: Target, found: Trained, calibration: dict | None) -> dict:

@@ -22,6 +22,7 @@ def card(ds: str, about: dict) -> str:
 
 def _summary(about: dict) -> str:
     said = [f"Orders lists by `{about['score']}`."]
+    said += [f"`{label}` is `{text}`." for label, text in about.get("labels", {}).items()]  # older models say nothing
     if excluded := about.get("excluded"):
         said.append(f"{excluded['rows']:,} rows of {excluded['suspicious_users']:,} suspicious users were left out.")
     if about.get("refit"):

@@ -88,9 +88,11 @@ class Scorer:
         return xgboost.DMatrix(model_frame(table, self._features), enable_categorical=True)
 
     def _predicted(self, table: pa.Table) -> list[tuple[dict, np.ndarray]]:
-        rows = self._matrix(table)
-        raw = [(target, self._boosters[target["label"]].predict(rows)) for target in self._model.targets]
-        return [(target, calibrated(values, target.get("calibration"))) for target, values in raw]
+        rows, made = self._matrix(table), []
+        for target in self._model.targets:
+            fit, booster = target.get("calibration"), self._boosters[target["label"]]
+            made.append((target, calibrated(booster.predict(rows, output_margin=fit is not None), fit)))
+        return made
 
 
 def _is_probability(target: dict) -> bool:

@@ -15,23 +15,24 @@ from jobs.lib.solution import Solution
 from jobs.lib.spark import F, Window
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 KEYS = ["ds", "request_id", "user_id", "item_id"]
 
 
-def sampled(rows: DataFrame, events: DataFrame, offered: DataFrame, labels: list[str], solution: Solution) -> DataFrame:
-    """Up to `negatives_per_positive` rows per positive, in its request and context, with all labels 0.
+def sampled(
+    rows: DataFrame, events: DataFrame, offered: DataFrame, labels: dict[str, Column], solution: Solution
+) -> DataFrame:
+    """Up to `negatives_per_positive` rows per positive, in its request and context, with the labels given.
 
-    Fewer where draws meet or the user acted on the item that day. offered: distinct (ds, item_id).
+    Fewer where draws meet or the user acted on the item that day. rows: all positives. offered: distinct (ds, item_id).
     """
     ranking = solution.ranking
     place = F.row_number().over(Window.partitionBy("ds").orderBy("item_id")) - 1
     numbered = offered.select("ds", F.col("item_id").alias("offered_id"), place.alias("place"))
     sizes = numbered.groupBy("ds").agg(F.count(F.lit(1)).alias("size"))
     draws = (
-        rows.where(F.col(f"is_{solution.target}") == 1)
-        .join(F.broadcast(sizes), on="ds", how="inner")
+        rows.join(F.broadcast(sizes), on="ds", how="inner")
         .withColumn("draw", F.explode(F.sequence(F.lit(1), F.lit(ranking.negatives_per_positive))))
         .withColumn("place", F.pmod(seeded_hash(ranking.seed, *KEYS, "draw"), F.col("size")).cast("int"))
     )
@@ -45,10 +46,9 @@ def sampled(rows: DataFrame, events: DataFrame, offered: DataFrame, labels: list
         .agg(F.min(F.struct(*context)).alias("context"))
         .join(acted, on=["ds", "user_id", "item_id"], how="left_anti")
     )
-    types = dict(rows.dtypes)
     return drawn.select(
         *KEYS,
-        *[F.lit(0).cast(types[label]).alias(label) for label in labels],
+        *labels.values(),
         *[F.col(f"context.{c}").alias(c) for c in context if c != "is_sampled_negative"],
         F.lit(True).alias("is_sampled_negative"),
     )

@@ -1,9 +1,9 @@
 """Training rows: what was shown on ds and what came of it, described as of the day before.
 
-Grain: one row per (ds, request_id, user_id, item_id). Labels, source: the PAI-Rec tutorial, is_<event> = the event
-happened in that request, ln_<value> = ln(1 + sum(value)). A row needs an impression or the target event. A missing
-request id counts as one request per user and day. Context is that of the row's first impression, else of its first
-event. Without impressions in the data, negatives are drawn from what was on offer (negatives.py).
+Grain: one row per (ds, request_id, user_id, item_id). Labels are expressions over the row's events (labels.py). A row
+needs an impression or the target event. A missing request id counts as one request per user and day. Context is that of
+the row's first impression, else of its first event. Without impressions in the data, negatives are drawn from what was
+on offer (negatives.py); their labels are those of no event at all.
 
 Features and snapshots are those of ds - 1, through `model_input`. A day whose day before has none, as the first one of
 all data, becomes an empty partition.
@@ -28,6 +28,7 @@ from jobs.lib.tables import present_days, read_days, read_present, read_snapshot
 from jobs.ranking import negatives
 from jobs.ranking.feature_list import POSITION, context_categories, context_numbers, feature_list, list_day
 from jobs.ranking.known import Sources, listed
+from jobs.ranking.labels import columns_of, label_columns, of_nothing
 from jobs.ranking.model_input import with_features
 
 if TYPE_CHECKING:
@@ -36,12 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("recflow")
 
 CONTRACT = "rank_samples"
-SETTINGS = ("features", "ranking.features", "ranking.negatives_per_positive", "ranking.seed")
-
-
-def label_columns(solution: Solution) -> list[str]:
-    value = solution.tables.behavior.roles.value
-    return [*[f"is_{e}" for e in solution.events if e != solution.impression], *([f"ln_{value}"] if value else [])]
+SETTINGS = ("features", "ranking.features", "ranking.labels", "ranking.negatives_per_positive", "ranking.seed")
 
 
 def request_id() -> Column:
@@ -54,21 +50,13 @@ def labelled(events: DataFrame, solution: Solution) -> DataFrame:
     counts = F.col("event").isin([e for e in (solution.impression, solution.target) if e])
     positions = [c for c in context_numbers(solution) if c == POSITION]
     context = ["scene", *positions, *solution.tables.behavior.roles.categorical]
-    labels = [
-        F.max((F.col("event") == event).cast("int")).alias(f"is_{event}")
-        for event in solution.events
-        if event != solution.impression
-    ]
-    if value := solution.tables.behavior.roles.value:
-        micros = F.sum(F.round(F.coalesce("value", F.lit(0.0)) * F.lit(1e6)).cast("bigint"))
-        labels.append(F.log1p(F.greatest(micros, F.lit(0)) / F.lit(1e6)).alias(f"ln_{value}"))
     # Of the same second the exposure counts first: what only a click has would give its label away.
     is_later = F.col("event") != solution.impression if solution.impression else F.lit(False)
     rows = (
         events.groupBy("ds", request_id().alias("request_id"), "user_id", "item_id")
         .agg(
             F.min(F.struct(is_later.alias("is_later"), "event_time", *context)).alias("first"),
-            *labels,
+            *columns_of(solution).values(),
             F.max(counts).alias("is_counted"),
         )
         .where("is_counted")
@@ -88,7 +76,7 @@ def rank_samples(events: DataFrame, offered: DataFrame | None, sources: Sources,
     """Samples of the days of `events`. offered: (ds, item_id) on offer, given when there are no impressions."""
     rows = labelled(events, solution).withColumn("is_sampled_negative", F.lit(False))
     if offered is not None:
-        rows = rows.unionByName(negatives.sampled(rows, events, offered, label_columns(solution), solution))
+        rows = rows.unionByName(negatives.sampled(rows, events, offered, of_nothing(solution), solution))
     day_before = F.date_format(F.date_sub(F.to_date("ds", "yyyyMMdd"), 1), "yyyyMMdd")
     return with_features(rows.withColumn("feature_ds", day_before), sources, solution)
 

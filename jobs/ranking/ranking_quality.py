@@ -75,9 +75,9 @@ def differences(rows: pa.Table, scores: np.ndarray, prior: float, solution: Solu
 
 
 def chance_of(predictions: dict[str, np.ndarray], solution: Solution) -> np.ndarray | None:
-    """The prediction of the first label, where that is a probability."""
+    """The prediction of the first label, where that is a probability; an older model may have learned others."""
     first = targets_of(solution)[0]
-    return predictions[first.label] if first.is_probability else None
+    return predictions.get(first.label) if first.is_probability else None
 
 
 def drift_figures(samples: pa.Table, scores: np.ndarray, model: Model) -> list[Figure]:

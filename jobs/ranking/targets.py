@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.features.windows import windows_of
 from jobs.lib.errors import DataError
 from jobs.lib.ranking_params import Target
 from jobs.lib.solution import Solution
-from jobs.ranking.rank_samples import label_columns
+from jobs.ranking import labels
+from jobs.ranking.labels import GRADES, YES_OR_NO, label_columns, label_texts, label_trees
 from jobs.recall.formula import Names, check_formula, evaluate
 
 if TYPE_CHECKING:
     import numpy as np
+
+LEARNABLE = {"binary:logistic": YES_OR_NO, "rank:ndcg": GRADES, "rank:pairwise": GRADES}
 
 
 def targets_of(solution: Solution) -> list[Target]:
@@ -43,24 +47,46 @@ def fused(score: str, predictions: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def problem_in(solution: Solution) -> str | None:
-    """What is wrong with targets, score, weights or gate, in words, or None."""
-    ranking, labels, targets = solution.ranking, label_columns(solution), targets_of(solution)
+    """What is wrong with labels, targets, score, weights or gate, in words, or None."""
+    if problem := labels.problem_in(solution):
+        return problem
+    ranking, known, targets = solution.ranking, label_columns(solution), targets_of(solution)
     named = [("targets", t.label) for t in targets] + [("weights", label) for label in ranking.weights]
-    if unknown := [(where, label) for where, label in named if label not in labels]:
-        return f"{unknown[0][0]}: {unknown[0][1]!r} is no label of the samples; there are: {', '.join(labels)}"
+    if unknown := [(where, label) for where, label in named if label not in known]:
+        return f"{unknown[0][0]}: {unknown[0][1]!r} is no label of the samples; there are: {', '.join(known)}"
     learned = [t.label for t in targets]
     if twice := [label for label in learned if learned.count(label) > 1]:
         return f"targets: {twice[0]!r} is there twice"
     for target in targets:
-        if target.is_probability and not target.label.startswith("is_"):
-            return f"targets: {target.label} is no yes or no, {target.objective} cannot learn it; reg:squarederror can"
-    if ranking.gate.measure == "log_loss" and (solution.impression is None or not targets[0].is_probability):
-        return "gate.measure: log_loss needs impressions, and a first target that is a probability"
+        if why := _not_learnable(target, solution):
+            text = label_texts(solution)[target.label]
+            return f"targets: {target.objective} cannot learn {target.label}, {text}: {why}; reg:squarederror can"
+    has_rate = "ctr" in [name for name, *_ in windows_of(solution, "item").rates]
+    if ranking.gate.measure == "log_loss" and not (has_rate and targets[0].is_probability):
+        return "gate.measure: log_loss needs impressions among features.events, and a probability as the first target"
     try:
         score_of(solution)
     except ValueError as error:
         return f"score: {error}"
     return None
+
+
+def check_values(target: Target, values: np.ndarray, days: list[str]) -> None:
+    """Raises DataError naming the label and a value that its objective cannot learn."""
+    import numpy as np
+
+    if (allowed := LEARNABLE.get(target.objective)) is None:
+        return
+    if len(others := values[~np.isin(values, list(allowed))]):
+        raise DataError(
+            f"ranking.targets: {target.objective} cannot learn {target.label}, which is {others[0]:g} in samples of "
+            f"{days[0]} to {days[-1]}"
+        )
+
+
+def _not_learnable(target: Target, solution: Solution) -> str | None:
+    allowed = LEARNABLE.get(target.objective)
+    return labels.problem_as(label_trees(solution)[target.label], allowed) if allowed else None
 
 
 def _names(targets: list[Target]) -> Names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from jobs.lib import partitions
 from jobs.lib.ranking_params import GateParams
@@ -19,11 +20,14 @@ SMALL = {"threads": 1, "rounds": 10, "early_stopping_rounds": 5, "params": {"lea
 DAY, BEFORE = "20261105", "20261029"
 
 
-def decided(new, baseline, current=None, why_not="", **params):
+def decided(new, baseline, current=None, **params):
+    """current: its value of both measures, or its own figures, or "seen" where it has seen all test days."""
     of = lambda value: {"gauc": value, "log_loss": value}  # noqa: E731
     against = None
-    if current is not None or why_not:
-        against = Against(BEFORE, [DAY], of(new), of(current) if current is not None else None, why_not)
+    if current == "seen":
+        against = Against(BEFORE, [])
+    elif current is not None:
+        against = Against(BEFORE, [DAY], of(new), current if isinstance(current, dict) else of(current))
     told = gate(GateParams(**params), [DAY], of(new), of(baseline), against)
     return told["accepted"], told["reason"]
 
@@ -36,8 +40,14 @@ def decided(new, baseline, current=None, why_not="", **params):
         ({"new": 0.61, "baseline": 0.6, "current": 0.6149}, True, "beside the model of 20261029 GAUC 0.6100 against"),
         ({"new": 0.61, "baseline": 0.6, "current": 0.6151}, False, "on the same rows: worse by more than 0.005"),
         ({"new": 0.61, "baseline": 0.6, "current": 0.6151, "margin": 0.01}, True, ""),
-        ({"new": 0.61, "baseline": 0.6, "why_not": "it has seen all"}, True, "not compared with the model of"),
+        ({"new": 0.61, "baseline": 0.6, "current": "seen"}, False, "no test day is after the model of 20261029"),
+        ({"new": 0.61, "baseline": 0.6, "current": {"gauc": None}}, False, "undefined on the test days after 20261029"),
         ({"new": None, "baseline": 0.6}, False, "GAUC is undefined on the test days"),
+        ({"new": 0.61, "baseline": None}, False, "GAUC is undefined on the test days"),
+        ({"new": 0.61, "baseline": 0.6, "current": {"gauc": 0.7}}, False, "worse by more"),
+        ({"new": 0.3, "baseline": 0.4, "current": {"gauc": 0.7}, "measure": "log_loss"}, True,
+         "the model of 20261029 predicts another label and has no log-loss of this one"),
+        ({"new": 0.5, "baseline": 0.4, "current": {"gauc": 0.7}, "measure": "log_loss"}, False, "does not beat"),
         ({"new": 0.3, "baseline": 0.4, "measure": "log_loss"}, True, "log-loss"),
         ({"new": 0.5, "baseline": 0.4, "measure": "log_loss"}, False, "does not beat"),
         ({"new": 0.3, "baseline": 0.4, "current": 0.2, "measure": "log_loss"}, False, "worse by more"),
@@ -60,14 +70,14 @@ def good(solution):
 
 
 def test_the_current_model_is_judged_on_the_test_days_after_its_own(solution, good):
-    """One that has seen the test days is not compared. A model of shuffled labels beats nothing."""
+    """One that has seen them all stays. A model of shuffled labels beats nothing."""
     samples = sample_table(solution)
     beside = rank_model(samples, solution, ("20261104", good)).metadata["gate"]
     assert beside["accepted"] and beside["current"]["days"] == ["20261105"]
     figures = beside["current"]["figures"]
     assert figures["model"] == figures["current"] == good.metadata["metrics"]["model"]
-    seen = rank_model(samples, solution, ("20261105", good)).metadata["gate"]
-    assert seen["current"] == {"ds": "20261105", "not_compared": "it was trained on all of them"}
+    seen = rank_model(samples, solution, ("20261105", good)).metadata
+    assert seen["status"] == "held_back" and seen["gate"]["current"]["days"] == []
 
     label = samples.schema.get_field_index("is_click")
     shuffled = pa.array(np.random.default_rng(5).permutation(samples.column("is_click").to_numpy()))
@@ -75,6 +85,21 @@ def test_the_current_model_is_judged_on_the_test_days_after_its_own(solution, go
     spoilt = pa.concat_tables([spoilt, samples.filter(pa.compute.equal(samples["ds"], DAY))])
     held = rank_model(spoilt, solution, (BEFORE, good))
     assert held.metadata["status"] == "held_back" and held.boosters and not held.metadata["gate"]["accepted"]
+
+
+def test_a_current_model_of_another_label_is_compared_by_its_order_and_never_stands_in_the_way(good):
+    """The one that serves was made for clicks; now praises are wanted, which seven in ten clicks come with."""
+    samples = sample_table(demo_solution(), rows_a_day=1000)
+    click = samples.column("is_click").to_numpy()
+    praise = click * (np.random.default_rng(3).random(len(click)) < 0.7)
+    samples = samples.append_column("is_praise", pa.array(praise.astype(np.int32)))
+    for measure in ("gauc", "log_loss"):
+        wanted = {"targets": [{"label": "is_praise"}], "gate": {"measure": measure, "margin": 0.05}}
+        told = rank_model(samples, demo_solution(ranking=SMALL | wanted), (BEFORE, good)).metadata["gate"]
+        figures = told["current"]["figures"]["current"]
+        assert told["accepted"] and figures["gauc"] > 0.75 and "log_loss" not in figures
+        said = "beside the model of 20261029 GAUC" if measure == "gauc" else "has no log-loss of this one"
+        assert said in told["reason"]
 
 
 def test_a_model_that_was_held_back_never_serves(solution, good, warehouse):
@@ -115,3 +140,10 @@ def test_drift_calls_for_a_model_once(warehouse, monkeypatch):
     assert not is_due("20261120", {"20261119": "trained"})  # what was found is about the one before it
     assert not is_due("20261120", {"20261115": "trained", "20261118": "held_back"})  # one was tried for it
     assert not is_due("20261118", {"20261115": "trained"}, demo_solution())
+
+
+def test_log_loss_is_refused_where_the_items_own_rate_is_not_there_to_beat():
+    wanted = {"gate": {"measure": "log_loss"}}
+    assert demo_solution(ranking=wanted).ranking.gate.measure == "log_loss"
+    with pytest.raises(ValidationError, match="log_loss needs impressions among features.events"):
+        demo_solution(ranking=wanted, features={"events": ["click", "praise"]})

@@ -80,11 +80,6 @@ def test_the_node_writes_a_model_and_judges_the_next_beside_it(spark, solution):
 
 def test_what_the_child_refuses_is_raised_here_and_how_it_was_killed_is_said(solution, monkeypatch):
     days = store_samples(sample_table(solution), solution)
-    wrong = demo_solution(ranking=SMALL | {"monotone": {"item__cttr_*": 1}})
-    with pytest.raises(
-        RecflowError, match="ranking.monotone: 'item__cttr_.*' matches no model column; there are: hour"
-    ):
-        in_own_process(Request(wrong, days, days[-1]))
     other = demo_solution(ranking=SMALL, features={"windows": [3, 7, 15, 30]})
     with pytest.raises(DataError, match="home_page_rank_samples ds=20261101 has no column user__expr_cnt_30d"):
         in_own_process(Request(other, days, days[-1]))
