@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
@@ -157,6 +158,10 @@ def number_columns(solution: Solution) -> list[str]:
 def category_columns(solution: Solution) -> list[str]:
     """String model columns, in model order."""
     return feature_list(solution).categories
+
+
+def is_left_out(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def context_numbers(solution: Solution) -> list[str]:

@@ -17,6 +17,7 @@ from jobs.lib.errors import DataError
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.ranking.boosting import constraints, row_weights
 from jobs.ranking.calibration import calibrated, platt, unsampled
+from jobs.ranking.feature_list import category_columns, number_columns
 from jobs.ranking.learning import learned
 from jobs.ranking.matrices import Part, part_of
 from jobs.ranking.model_card import card
@@ -212,12 +213,26 @@ def test_weights_shift_no_published_probability():
     assert [["calibration" in t for t in model.targets] for model in (plain, weighted)] == [[False] * 2, [True] * 2]
 
 
+def test_what_is_left_out_is_not_learned_from():
+    solution = demo_solution(ranking=SMALL | {"leave_out": ["user__*", "hour", "item__category"]})
+    model = rank_model(sample_table(solution), solution)
+    names = {feature["name"] for feature in model.metadata["features"]}
+    every = {*number_columns(solution), *category_columns(solution)}
+    assert names == {name for name in every if not name.startswith("user__")} - {"hour", "item__category"}
+    assert model.metadata["metrics"]["model"]["auc"] > 0.7
+    for patterns, said in (
+        (["item__nope*"], "'item__nope\\*' matches no model column"),
+        (["*"], "no model column is left"),
+    ):
+        with pytest.raises(ValidationError, match=f"ranking.leave_out: {said}"):
+            demo_solution(ranking={"leave_out": patterns})
+
+
 def test_constraints_follow_patterns():
     features = {"hour": None, "item__ctr_3d": None, "item__ctr_7d": None, "scene": ["a"]}
-    known = [*features, "item__ctr_15d"]
-    assert constraints({"item__ctr_*": 1, "hour": -1}, features, known) == {"monotone_constraints": "(-1,1,1,0)"}
-    assert constraints({"item__ctr_15d": 1}, features, known) == {"monotone_constraints": "(0,0,0,0)"}
-    assert constraints({}, features, known) == {}
+    assert constraints({"item__ctr_*": 1, "hour": -1}, features) == {"monotone_constraints": "(-1,1,1,0)"}
+    assert constraints({"item__ctr_15d": 1}, features) == {}
+    assert constraints({}, features) == {}
 
 
 def test_a_constrained_model_never_falls_as_the_feature_rises():
