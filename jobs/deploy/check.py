@@ -7,18 +7,18 @@ That process has an empty home, so that nothing of this installation is touched.
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
 from jobs.deploy import package
-from jobs.lib.errors import RecflowError, SolutionError
+from jobs.lib.errors import RecflowError
 from jobs.lib.settings import PROJECT_ROOT, SCHEMAS
 
 TIMEOUT_SEC = 300
@@ -67,9 +67,11 @@ def main() -> None:
     problems, scenarios = [], {}
     try:
         scenarios = _described()
-        problems = _dags()
     except RecflowError as error:
         problems = [line.replace(f"{PROJECT_ROOT}/", "") for line in str(error).splitlines()]
+    except Exception as error:
+        problems = [_told(error)]
+    problems += [] if problems else _dags()
     print(json.dumps({"problems": problems, "scenarios": scenarios}), flush=True)
 
 
@@ -82,14 +84,7 @@ def _described() -> dict[str, Any]:
         load_contract(file.stem)
     for file in sorted((SCHEMAS / "registrations").glob("*.yaml")):
         load_registration(file)
-    found = solutions(None)
-    for solution in found.values():
-        for node in solution.nodes():
-            try:
-                importlib.import_module(node.module)
-            except Exception as error:
-                raise SolutionError(f"{node.module}: {type(error).__name__}: {error}") from error
-    return {scenario: described(solution) for scenario, solution in found.items()}
+    return {scenario: described(solution) for scenario, solution in solutions(None).items()}  # imports every job
 
 
 def _dags() -> list[str]:
@@ -99,8 +94,18 @@ def _dags() -> list[str]:
         try:
             runpy.run_path(str(file))
         except Exception as error:
-            problems.append(f"dags/{file.name}: {type(error).__name__}: {error}")
+            problems.append(_told(error))
     return problems
+
+
+def _told(error: Exception) -> str:
+    """With the last line of the package that it went through."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}".replace(f"{PROJECT_ROOT}/", "")
+    root = f"{PROJECT_ROOT}/"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(root)]
+    where = f"{own[-1].filename.removeprefix(root)}:{own[-1].lineno}: " if own else ""
+    return f"{where}{type(error).__name__}: {error}"
 
 
 def _environment(root: Path, home: Path) -> dict[str, str]:
