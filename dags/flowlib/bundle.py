@@ -3,7 +3,8 @@
 Airflow asks a bundle for its version whenever it reads the DAGs, keeps that version with each run that it makes, and
 gives it back when a node of the run starts. So the next run is by the version that `recflow deploy` or `rollback` made
 active, and one that is under way ends with its own. Where nothing was deployed the DAGs are the installation's own, as
-they are, and runs have no version: those under way at the first deployment go on with what is active.
+they are, and runs have no version: those under way at the first deployment go on with what is active. (A DAG file that
+is added there is seen at the next start, for Airflow looks for new files where a version is new.)
 
 Triggers (waiting anchors) and plugins (the `Output` pages) belong to long-lived processes: these keep the
 installation's own code.
@@ -25,14 +26,12 @@ PACKAGES = ("jobs", "flowlib")
 class DeployedBundle(BaseDagBundle):
     """version: that of the run whose node starts; None in the DAG processor, which follows what is active."""
 
+    supports_versioning = True
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self._store = deployments()  # kept: what it imports when it is opened must stay this code
         self._root, self._active = PROJECT_ROOT, None
-
-    @property
-    def supports_versioning(self) -> bool:
-        return (self.version or self._active) is not None
 
     @property
     def path(self) -> Path:

@@ -28,7 +28,7 @@ for line in sys.stdin:
     from flowlib import nodes
     from jobs.lib.solution import load_solution
     current = bundle.get_current_version()
-    said = [str(bundle.path), current and current.version, bundle.supports_versioning, nodes.__file__]
+    said = [str(bundle.path), current and current.version, nodes.__file__]
     print(json.dumps([*said, load_solution().path]), flush=True)
 """
 
@@ -60,10 +60,10 @@ def deployed(warehouse, comment):
 def test_the_processor_follows_what_is_active_and_a_node_gets_the_version_of_its_run(follower, warehouse):
     def by(version):
         root = warehouse / "deployments" / version
-        return [str(root / "dags"), version, True, str(root / "dags/flowlib/nodes.py"), str(root / "solution.yaml")]
+        return [str(root / "dags"), version, str(root / "dags/flowlib/nodes.py"), str(root / "solution.yaml")]
 
     own = PROJECT_ROOT / "dags"
-    assert follower("") == [str(own), None, False, str(own / "flowlib" / "nodes.py"), str(SOLUTION)]
+    assert follower("") == [str(own), None, str(own / "flowlib" / "nodes.py"), str(SOLUTION)]
     one = deployed(warehouse, "one")
     assert follower("refresh") == by(one)
     two = deployed(warehouse, "two")
