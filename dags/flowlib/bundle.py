@@ -13,11 +13,13 @@ installation's own code.
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from pathlib import Path
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 from jobs.deploy.active import active_version, deployments, unpacked
+from jobs.lib.object_store import Store
 from jobs.lib.settings import PROJECT_ROOT
 
 PACKAGES = ("jobs", "flowlib")
@@ -30,12 +32,16 @@ class DeployedBundle(BaseDagBundle):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        self._store = deployments()  # kept: what it imports when it is opened must stay this code
         self._root, self._active = PROJECT_ROOT, None
 
     @property
     def path(self) -> Path:
         return self._root / "dags"
+
+    @cached_property
+    def _store(self) -> Store:
+        """Opened once: what is imported for that must be the code that asks it."""
+        return deployments()
 
     def initialize(self) -> None:
         self.refresh()
