@@ -33,14 +33,14 @@ def check(files: dict[str, bytes]) -> dict[str, Any]:
         root, home = Path(folder, "package"), Path(folder, "home")
         home.mkdir()
         package.unpack(package.zipped(files), root)
-        ended = subprocess.run(
-            [sys.executable, "-m", "jobs.deploy.check"],
-            env=_environment(root, home),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SEC,
-            cwd=home,
-        )
+        command = [sys.executable, "-m", "jobs.deploy.check"]
+        environment = _environment(root, home)
+        try:
+            ended = subprocess.run(
+                command, env=environment, cwd=home, capture_output=True, text=True, timeout=TIMEOUT_SEC
+            )
+        except subprocess.TimeoutExpired:
+            raise RecflowError(f"the package could not be checked within {TIMEOUT_SEC} s") from None
     answer = _answer(ended.stdout)
     if answer is None:
         last = "; ".join(ended.stderr.strip().splitlines()[-LAST_LINES:])

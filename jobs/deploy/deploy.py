@@ -20,7 +20,7 @@ from jobs.deploy.active import POINTER, active_version, deployments, manifest_in
 from jobs.deploy.check import check
 from jobs.deploy.difference import counts, difference
 from jobs.lib.errors import RecflowError
-from jobs.lib.object_store import ObjectChanged, Store
+from jobs.lib.object_store import MissingObject, ObjectChanged, Store
 from jobs.lib.solution import solution_file
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -145,7 +145,10 @@ def _put(store: Store, data: bytes, manifest: bytes) -> None:
 
 def _what(store: Store, before: str | None, scenarios: dict[str, Any]) -> str:
     """`home_page: nodes 1 added, 2 changed; …`, in a line."""
-    deployed = manifest_in(store, before)["scenarios"] if before else {}
+    try:
+        deployed = manifest_in(store, before)["scenarios"] if before else {}
+    except MissingObject:
+        return f"not known, the manifest of {before} is gone"  # no reason to be stuck with it
     said = []
     for scenario in sorted({*deployed, *scenarios}):
         found = difference(deployed.get(scenario), scenarios.get(scenario))

@@ -14,6 +14,7 @@ from jobs.deploy import active, package
 from jobs.deploy import deploy as deploying
 from jobs.deploy.check import check, syntax_errors
 from jobs.deploy.deploy import deploy, listed, rollback
+from jobs.deploy.description import described_all
 from jobs.lib import cli
 from jobs.lib.cli import main
 from jobs.lib.errors import RecflowError
@@ -118,6 +119,13 @@ def test_what_fails_is_kept_with_the_error_and_leaves_active_what_was(versions, 
     assert shown.count("  active") == 1 and "done  active" in shown.splitlines()[0]
 
 
+def test_a_manifest_that_is_gone_does_not_stop_the_next_deployment(versions):
+    [one] = versions("one")
+    active.deployments().delete(f"{one}/manifest.json")
+    [two] = versions("two")
+    assert listed()[0][-1].what == f"not known, the manifest of {one} is gone" and listed()[1] == two
+
+
 def test_a_store_that_takes_nothing_leaves_active_what_was(versions, monkeypatch):
     [version] = versions("one")
     real = package.PACKAGE
@@ -202,7 +210,6 @@ def test_a_file_that_does_not_parse_is_named_with_its_line():
 
 
 def test_the_package_itself_is_asked_whether_solution_jobs_and_dags_hold(tmp_path):
-    """Each subprocess imports Airflow, so all that is wrong is tried at once where it can be."""
     files = package.contents(FILE)
     with pytest.raises(RecflowError, match=r"^solution.yaml: nonsense: unknown key; allowed: ") as refused:
         check(files | {"solution.yaml": FILE.read_bytes() + b"nonsense: 1\n"})
@@ -211,8 +218,7 @@ def test_the_package_itself_is_asked_whether_solution_jobs_and_dags_hold(tmp_pat
     light = {name: data for name, data in files.items() if not (name.startswith("dags/") and name.endswith(".py"))}
     with pytest.raises(RecflowError, match=r"^dags/broken.py:1: ModuleNotFoundError: .*'nowhere_at_all'$"):
         check(light | broken)
-    with pytest.raises(RecflowError, match=r"^jobs/recall/hot.py:\d+: NameError: name 'nowhere' is not defined$"):
-        check(light | {"jobs/recall/hot.py": files["jobs/recall/hot.py"] + b"nowhere\n"})
+    assert check(light | {"dags/good.py": b"import flowlib\n"}) == json.loads(json.dumps(described_all(FILE)))
 
 
 @pytest.fixture
@@ -236,8 +242,8 @@ def test_the_next_run_from_the_command_line_is_by_the_active_version(versions, s
     [(arguments, environment)] = started
     assert arguments[1:] == ["-m", "jobs.lib.cli", "run", "hot", "--ds", "20261121"]
     where = (
-        "from jobs.lib import settings, solution as s; from flowlib import interval; "
-        "print(settings.PROJECT_ROOT, s.load_solution().path, interval.__file__)"
+        "from jobs.lib import settings, solution as s; import flowlib; "
+        "print(settings.PROJECT_ROOT, s.load_solution().path, flowlib.__file__)"
     )
     # Started in this checkout, and with this checkout's own settings, it still is the version's code and solution.
     environment |= {"RECFLOW_SOLUTION": str(FILE)}
@@ -245,7 +251,7 @@ def test_the_next_run_from_the_command_line_is_by_the_active_version(versions, s
         [sys.executable, "-c", where], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )
     root = active.settings().home / "deployments" / two
-    assert ended.stdout.split() == [str(root), str(root / "solution.yaml"), str(root / "dags/flowlib/interval.py")]
+    assert ended.stdout.split() == [str(root), str(root / "solution.yaml"), str(root / "dags/flowlib/__init__.py")]
 
 
 def test_a_solution_that_is_named_and_a_home_without_deployments_run_the_code_at_hand(versions, started, monkeypatch):
