@@ -50,12 +50,14 @@ def _scenarios(deployed: dict[str, Any], now: dict[str, Solution], days: int) ->
 def _stale(solution: Solution, days: int) -> list[str]:
     """Partitions that are there and would be made from something else now; also what is stale for another reason,
     which is said."""
-    last = max((ds for node in solution.nodes() for ds in runs.days_of(run_name(solution, node))), default=None)
-    if last is None:
+    made = {ds for node in solution.nodes() for ds in runs.days_of(run_name(solution, node))}
+    if not made:
         return ["stale: nothing, as nothing was made yet"]
-    planned = plan(solution, Request(add_days(last, 1 - days), last))
+    last = max(made)
+    first = min(ds for ds in made if ds > add_days(last, -days))  # days that were never made are no part of a change
+    planned = plan(solution, Request(first, last))
     stale: list[Entry] = [entry for entry in planned.entries if entry.state == "stale"]
-    span = f"the {days} days up to ds={last}"
+    span = f"ds={first}..{last}"
     if not stale:
         return [f"stale: nothing in {span}"]
     nodes = len({entry.node.name for entry in stale})

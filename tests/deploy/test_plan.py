@@ -144,6 +144,7 @@ def test_partitions_that_a_backfill_would_make_again_are_told_by_the_lineage(dep
     shown = plan.changes(file, 60)
     wanted = [line for line in shown.splitlines() if "runs  rank_model " in line]
     assert "rank_model         20261101           stale: the solution changed" in wanted[0]
-    assert "actions_daily  " not in shown.partition("stale: a backfill of the 60 days up to ds=20261110 would make")[2]
+    _, _, stale = shown.partition("stale: a backfill of ds=20261101..20261110 would make")
+    assert stale and "runs  actions_daily " not in stale
     monkeypatch.setattr(lineage, "config_id", lambda solution, node: "another")
     assert "actions_daily      20261101..20261110 stale: the solution changed" in plan.changes(file, 60)
