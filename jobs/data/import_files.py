@@ -29,6 +29,7 @@ from jobs.lib.delta_files import DataFile
 from jobs.lib.errors import RecflowError
 from jobs.lib.locks import writing
 from jobs.lib.partitions import present_days, table_path
+from jobs.lib.pseudonyms import user_key
 from jobs.lib.settings import settings
 from jobs.lib.spark import F
 
@@ -51,6 +52,9 @@ def import_folder(
     """
     if not isinstance(registration, Registration):
         registration = load_registration(registration)
+    for kind in registration.files.by_kind():
+        if variable := registration.key_variable(kind):
+            user_key(variable)  # here, before anything is read; Spark's workers look for it too
     files = {kind: listed(str(folder), spec) for kind, spec in registration.files.by_kind().items()}
     if span and registration.files.behavior.partition:
         files["behavior"] = within(files["behavior"], registration.files.behavior.partition, span)

@@ -16,6 +16,8 @@ from jobs.data.import_rows import behavior_rows, snapshot_rows
 from jobs.data.read_files import chunks_of
 from jobs.data.registration import Registration
 from jobs.data.source_files import SourceFile, filesystem_of
+from jobs.data.values import pseudonyms
+from jobs.lib.pseudonyms import user_key
 
 FLUSH_BYTES = 192 << 20
 UNDATED = -1  # the day of snapshots, and of rows whose time cannot be read
@@ -74,15 +76,22 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
     spec, zone = work.spec(kind), work.registration.timezone
     not_after = work.registration.last_moment or file.modified + _DAY_SEC
     tally, staged = Tally(kind, file.name), Staged(f"{work.staging}/{kind}-{number:05d}-{file.start}")
+    variable = work.registration.key_variable(kind)
+    key = user_key(variable) if variable else None
     for chunk in chunks_of(file, spec):
+        read = chunk.rows
+        if key is not None:
+            read = read.with_columns(pseudonyms(read[spec.roles.user_id], key).alias(spec.roles.user_id))
         if kind == "behavior":
-            rows = behavior_rows(chunk.rows, work.registration, not_after)
+            rows = behavior_rows(read, work.registration, not_after)
             if work.days:
                 is_inside = pl.col("day").is_between(*work.days).fill_null(True)
                 tally.outside += rows.height - (rows := rows.filter(is_inside)).height
         else:
-            rows = snapshot_rows(chunk.rows, spec, kind, zone, not_after).with_columns(day=pl.lit(UNDATED, pl.Int32))
+            rows = snapshot_rows(read, spec, kind, zone, not_after).with_columns(day=pl.lit(UNDATED, pl.Int32))
         refused = _refused(rows, chunk.broken, kind, file.name)
+        if key is not None:  # a value of a record that is not as declared may be a user id, whatever its column
+            refused = refused.with_columns(value=pl.lit(None, pl.String))
         rows = rows.filter(pl.col("refusal").is_null()).drop("refusal")
         tally.kept += rows.height
         tally.swallowed += chunk.swallowed

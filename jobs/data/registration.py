@@ -6,25 +6,46 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobs.data.registered_files import Files
 from jobs.lib.days import add_days, first_moment
 from jobs.lib.input_tables import Day
+from jobs.lib.pseudonyms import KEY
 from jobs.lib.settings import SCHEMAS
 from jobs.lib.yaml_model import Strict, Zone, read_yaml, validated
 
 _SAID_ELSEWHERE = ("scenario", "timezone", "tables", "events", "target")
 
 
+class UserKey(Strict):
+    """key_env: the environment variable that holds the secret key (jobs/lib/pseudonyms.py); readers look for the
+    default one."""
+
+    key_env: str = KEY
+
+    @field_validator("key_env")
+    @classmethod
+    def _names_a_variable(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):  # not shown: somebody may have written the key itself here
+            raise ValueError("the name of an environment variable is expected, in capitals, and never the key itself")
+        return name
+
+
+class Pseudonymise(Strict):
+    user_id: UserKey
+
+
 class Registration(Strict):
     """One data set. `events` is the funnel, in order; with impressions its first event is the exposure.
 
     not_after: the last day that an event can be of (default: a day after the file was written). max_quarantined: the
-    share of the rows of a kind that may be refused; above it the import fails and writes nothing.
+    share of the rows of a kind that may be refused; above it the import fails and writes nothing. pseudonymise: user
+    ids are replaced as soon as they are read; of records refused then, file, line and reason are kept and no values.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)
@@ -35,6 +56,7 @@ class Registration(Strict):
     files: Files
     not_after: Day | None = None
     max_quarantined: float = Field(0.05, ge=0, le=1)
+    pseudonymise: Pseudonymise | None = None
     solution: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -45,6 +67,10 @@ class Registration(Strict):
                 raise ValueError(f"event {event!r} is not declared in events: {', '.join(self.events)}")
         if source.exposure is not None and source.exposure != self.events[0]:
             raise ValueError(f"the exposure {source.exposure!r} must be the first of events: {', '.join(self.events)}")
+        for kind, spec in self.files.by_kind().items():
+            checked = [c.name for c in spec.checks if "user_id" in (c.column, *c.columns)]
+            if self.pseudonymise and checked:
+                raise ValueError(f"files.{kind}.checks: {checked[0]!r} is about user ids, which are pseudonyms by then")
         if taken := [key for key in _SAID_ELSEWHERE if key in self.solution]:
             raise ValueError(f"solution.{taken[0]}: the registration itself says this")
         return self
@@ -53,6 +79,11 @@ class Registration(Strict):
     def last_moment(self) -> int | None:
         """Unix seconds of the end of not_after."""
         return first_moment(add_days(self.not_after, 1), self.timezone) - 1 if self.not_after else None
+
+    def key_variable(self, kind: str) -> str | None:
+        """Where the key is that this kind's user ids are pseudonymised with; None where they are not."""
+        hidden = self.pseudonymise is not None and "user_id" in self.files.by_kind()[kind].single_roles()
+        return self.pseudonymise.user_id.key_env if hidden else None
 
     def table(self, kind: str) -> str:
         return f"{self.name}_{kind}"

@@ -6,12 +6,22 @@ import re
 
 import polars as pl
 
+from jobs.lib.pseudonyms import pseudonym
+
 _ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2})?(?:[.,]\d+)?)? ?(Z|z|[+-]\d{2}(?::?\d{2})?)?$"
 
 
 def text(column: str) -> pl.Expr:
     """The value as text. Readers have trimmed it, and made it NULL where nothing was left."""
     return pl.col(column).cast(pl.String)
+
+
+def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
+    """Each id's pseudonym, NULL where there is no id."""
+    as_text = ids.cast(pl.String)
+    distinct = as_text.drop_nulls().unique()
+    hidden = pl.Series([pseudonym(one, key) for one in distinct], dtype=pl.String)
+    return as_text.replace_strict(distinct, hidden, default=None, return_dtype=pl.String)
 
 
 def number(column: str) -> pl.Expr:

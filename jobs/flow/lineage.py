@@ -58,6 +58,12 @@ def reads_of(ds: str, solution: Solution, node: Node) -> Reads:
 
 def config_id(solution: Solution, node: Node) -> str:
     """Of what every job reads, of the tables' roles, and of the parts that the job file names in SETTINGS."""
+    text = json.dumps(config_parts(solution, node), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_parts(solution: Solution, node: Node) -> tuple[dict, dict, dict | None]:
+    """What config_id is taken over: the tables, parts of the solution by their path, and the recall's own line."""
     where = {"source": {"path", "through", "done_file"}}  # not what is read, and how
     tables = solution.tables.model_dump(mode="json", exclude=dict.fromkeys(("behavior", "item", "user"), where))
     module = importlib.import_module(node.module)
@@ -68,9 +74,7 @@ def config_id(solution: Solution, node: Node) -> str:
         by_group = [line.module.__name__ for line in solution.recalls if hasattr(line.module, "for_users")]
         parts["code"] = [code_id(name) for name in sorted(set(by_group))]
     blended_later = {"fusion_weight", "quota"}
-    params = node.params.model_dump(mode="json", exclude=blended_later) if node.stage == "recall" else None
-    text = json.dumps([tables, parts, params], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return tables, parts, node.params.model_dump(mode="json", exclude=blended_later) if node.stage == "recall" else None
 
 
 def _part(solution: Solution, path: str) -> Any:

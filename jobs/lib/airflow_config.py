@@ -12,6 +12,8 @@ from typing import TextIO
 
 from jobs.lib.settings import PROJECT_ROOT, settings
 
+BUNDLES = [{"name": "recflow", "classpath": "flowlib.bundle.DeployedBundle", "kwargs": {}}]
+
 
 def write_config(home: Path, port: int) -> None:
     """Write airflow.cfg, keeping its keys, and a password if there is none yet. Both are for their owner's eyes."""
@@ -54,7 +56,13 @@ def _options(home: Path, port: int) -> dict[str, dict[str, str]]:
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": f"http://127.0.0.1:{port}", "workers": "1"},
         # A flow of 20 nodes pays the scheduler's pauses 20 times.
         "scheduler": {"scheduler_idle_sleep_time": "0.2", "task_instance_heartbeat_timeout": "90"},
-        "dag_processor": {"min_file_process_interval": "60", "refresh_interval": "15", "parsing_processes": "1"},
+        "dag_processor": {
+            "dag_bundle_config_list": json.dumps(BUNDLES),
+            "dag_bundle_storage_path": str(home / "bundles"),
+            "min_file_process_interval": "60",
+            "refresh_interval": "15",
+            "parsing_processes": "1",
+        },
     }
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 
+from jobs.deploy import cli as deploy_cli
 from jobs.evaluate import cli as evaluate_cli
 from jobs.flow import cli as flow_cli
 from jobs.lib import quality_cli
@@ -18,14 +19,21 @@ from jobs.serve import cli as serve_cli
 
 log = logging.getLogger("recflow")
 
+DEPLOYED = ("run", "backfill", "status", "diagnose", "clean-up")  # commands of the version that is deployed, if any
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Errors that a user can mend are one line and exit status 1."""
+    argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for noisy in ("py4j", "great_expectations", "matplotlib", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
+        if arguments.name in DEPLOYED and not arguments.solution:
+            from jobs.deploy.active import go_on_in_it
+
+            go_on_in_it(argv)
         return arguments.command(arguments) or 0
     except RecflowError as error:
         for line in str(error).splitlines():
@@ -156,6 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(run.add_argument_group("demo data (create_data only)"))
     flow_cli.add_to(command("backfill", flow_cli.run, "Plan or run the flow for a range of days, in this process."))
     flow_cli.add_status_to(command("status", flow_cli.show_status, "What is there, waits, is late, failed or stale."))
+    deploy_cli.add_plan(command("plan", deploy_cli.show_plan, "What code and solution would change if deployed."))
+    deploy_cli.add_deploy(command("deploy", deploy_cli.run_deploy, "Check code and solution; the next run uses them."))
+    command("deployments", deploy_cli.show_deployments, "Every deployment: who, when, what, and how it ended.")
+    deploy_cli.add_rollback(command("rollback", deploy_cli.run_rollback, "Let the next run use an earlier version."))
     registered = command("register", _register, "Propose a registration from the files of a folder, to be corrected.")
     registered.add_argument(
         "--guess", required=True, metavar="FOLDER", help="the folder or s3:// prefix with the files"

@@ -132,7 +132,7 @@ def _start(path: Path, runner: str) -> subprocess.Popen:
     with path.with_suffix(".log").open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "jobs.lib.driver_server", str(path), runner],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(python_path)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(python_path), "PYTHONSAFEPATH": "1"},  # this code, wherever
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

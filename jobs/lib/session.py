@@ -53,6 +53,9 @@ def _session() -> SparkSession:
     for key, value in _options(config).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
+    package = PROJECT_ROOT / "package.zip"  # of a deployed version; what is baked into a cluster's workers is another
+    if package.exists() and not config.spark_master.startswith("local"):
+        session.sparkContext.addPyFile(str(package))
     session.sparkContext.setLogLevel("ERROR")
     return session
 

@@ -48,6 +48,7 @@ class Node:
 CREATE_DATA = Node("create_data", "create_data", "data", history=True)
 CLEAN_UP = Node("clean_up", "clean_up", "data")
 RESERVED = ("catalog", "fused", "list", "pinned", "popularity", "random")  # what lists are called beside recalls
+DEPLOYED_SOLUTION = "solution.yaml"  # at the root of a deployed package, and nowhere else (jobs/deploy)
 BESIDE = {node.name: node for node in (CREATE_DATA, CLEAN_UP)}  # jobs with DAGs of their own
 
 
@@ -212,12 +213,20 @@ def find_node(solution: Solution, name: str) -> Node:
         raise NodeError(f"{error}, {', '.join(BESIDE)}") from None
 
 
+def solution_file() -> Path:
+    """Of a deployed package its own, else $RECFLOW_SOLUTION, else dags/home_page.yaml."""
+    deployed = PROJECT_ROOT / DEPLOYED_SOLUTION
+    if deployed.exists():
+        return deployed
+    return Path(os.environ.get("RECFLOW_SOLUTION") or PROJECT_ROOT / "dags" / "home_page.yaml")
+
+
 def load_solution(path: str | Path | None = None) -> Solution:
     """Read and validate a solution file, or a registration (then with defaults for what it does not say).
 
-    Default: $RECFLOW_SOLUTION, else dags/home_page.yaml. Raises SolutionError naming the file and the path in it.
+    Default: `solution_file`. Raises SolutionError naming the file and the path in it.
     """
-    file = Path(path or os.environ.get("RECFLOW_SOLUTION") or PROJECT_ROOT / "dags" / "home_page.yaml")
+    file = Path(path or solution_file())
     raw = read_yaml(file)
     if "files" in raw:
         from jobs.data.registration import solution_fields

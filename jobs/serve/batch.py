@@ -38,6 +38,7 @@ from jobs.serve.lists import Lists, lists_of_users, related_items, users_with_a_
 from jobs.serve.published import Bundle
 from jobs.serve.scoring import Scoring
 from jobs.serve.segments import best_users
+from jobs.serve.user_ids import ids_among
 
 log = logging.getLogger("recflow")
 
@@ -89,7 +90,8 @@ def answered(lines: list[Line], serve: Served) -> Iterator[dict]:
 def served(bundle: Bundle, shape: str, size: int, recall: str | None) -> Served:
     """What answers lines of a shape."""
     if shape == "users-to-items":
-        return partial(_looked_up, _logged(bundle, lists_of_users(bundle)), "userId", size, {})
+        lists = _logged(bundle, lists_of_users(bundle))
+        return lambda given: _looked_up(lists, "userId", size, {}, ids_among(lists.keys, given))
     filtering = Filtering(bundle)
     if shape == "related":
         lists, left = related_items(bundle, filtering, recall), filtering.about_users
@@ -100,7 +102,7 @@ def served(bundle: Bundle, shape: str, size: int, recall: str | None) -> Served:
         f"{(scoring.size + filtering.size) / 1e6:,.0f}",
     )  # fmt: skip
     if shape == "rank":
-        return partial(_ranked, scoring, filtering)
+        return lambda given: _ranked(scoring, filtering, ids_among(scoring.users.ids, given))
     return partial(_segments, scoring, filtering, users_with_a_list(bundle), size)
 
 

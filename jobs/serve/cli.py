@@ -61,9 +61,11 @@ def _add_common(parser: argparse.ArgumentParser, has_size: bool = True, has_json
 
 def run_recommend(arguments: argparse.Namespace) -> None:
     from jobs.serve.lists import lists_of_users
+    from jobs.serve.user_ids import id_in
 
     with _opened(arguments) as bundle:
-        [found] = lists_of_users(bundle, [arguments.user]).of([arguments.user], _size(arguments))
+        user = id_in(bundle, arguments.user)
+        [found] = lists_of_users(bundle, [user]).of([user], _size(arguments))
         if found is None:
             raise RecflowError(f"{bundle.address} has no list for user {arguments.user!r}")
         _print_list(bundle, arguments, {"userId": arguments.user}, *found)
@@ -84,9 +86,10 @@ def run_related(arguments: argparse.Namespace) -> None:
 def run_explain(arguments: argparse.Namespace) -> None:
     from jobs.serve.explain import explain
     from jobs.serve.explain_text import explain_text
+    from jobs.serve.user_ids import id_in
 
     with _opened(arguments) as bundle:
-        about = explain(bundle, arguments.user, arguments.item)
+        about = explain(bundle, id_in(bundle, arguments.user), arguments.item) | {"userId": arguments.user}
     print(json.dumps(about, ensure_ascii=False) if arguments.json else explain_text(about))
 
 
