@@ -13,12 +13,10 @@ import pyarrow.compute as pc
 
 from jobs.lib.days import day_number
 from jobs.recall.pairec import EVERYONE
-from jobs.serve.described import ITEMS
+from jobs.serve.described import offered
 from jobs.serve.filtering import FILTERED, Filtering, names_by_place
 from jobs.serve.lists import RECALLS
 from jobs.serve.published import Bundle
-
-OFFERED = "is_offered"
 
 
 def known_of(bundle: Bundle, user: str, item: str, recent: dict[str, str], mine: list[dict]) -> dict[str, Any]:
@@ -36,7 +34,7 @@ def known_of(bundle: Bundle, user: str, item: str, recent: dict[str, str], mine:
     return {
         "removed_by": removed if filtering.filters else None,
         "was_candidate": _was_candidate(bundle, user, item) if removed else None,
-        "is_offered": _is_offered(bundle, item),
+        "is_offered": None if (there := offered(bundle, [item])) is None else item in there.to_pylist(),
         "last": last,
         "is_seen": is_seen,
         "group_lists": {} if any(row["item_id"] == item for row in mine) else _group_lists(bundle, item),
@@ -88,13 +86,6 @@ def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[s
 
 def _was_candidate(bundle: Bundle, user: str, item: str) -> bool:
     return bundle.rows(FILTERED, ["filter"], [user], [("item_id", "=", item)]).num_rows > 0
-
-
-def _is_offered(bundle: Bundle, item: str) -> bool | None:
-    if OFFERED not in bundle.columns(ITEMS):
-        return None
-    rows = bundle.rows(ITEMS, ["item_id", OFFERED], [item])
-    return bool(rows.num_rows) and bool(pc.all(rows.column(OFFERED)).as_py())
 
 
 def _group_lists(bundle: Bundle, item: str) -> dict[str, int]:

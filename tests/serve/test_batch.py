@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -157,6 +158,27 @@ def test_related_items_lose_what_filters_about_items_alone_remove(bundle, tmp_pa
     replaced(changed, RULES, None)
     with Bundle(str(changed)) as other, pytest.raises(BundleError, match="does not say how its lists were filtered"):
         Filtering(other)
+
+
+def test_related_items_are_on_offer(bundle, tmp_path, capsys):
+    changed, key = copied(bundle, tmp_path / "bundle"), "features/item/part-00000.parquet"
+    assert_related = partial(related_by_line_and_by_command, changed, tmp_path, capsys)
+    offered = {"item_id": ["1", "2"], "is_offered": [False, True]}  # and 3 is not known at all
+    replaced(changed, key, pa.table({**offered, "item_id": ["1", "3"]}))
+    assert_related(["3"])
+    replaced(changed, key, pa.table(offered))
+    assert_related([])
+    replaced(changed, key, pa.table({"item_id": ["1", "2"]}))
+    assert_related(["1", "3"])  # the bundle does not say
+
+
+def related_by_line_and_by_command(bundle, tmp_path, capsys, expected):
+    (tmp_path / "lines").mkdir(exist_ok=True)
+    with Bundle(str(bundle)) as opened:
+        [line] = served(opened, tmp_path / "lines", [{"itemId": "2"}], shape="related")
+    assert main(["related", "--item", "2", "--json", "--bundle", str(bundle)]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert line["output"]["recommendedItems"] == asked["output"]["recommendedItems"] == expected
 
 
 def test_a_line_that_is_too_long_is_an_error_of_its_own(opened, tmp_path, monkeypatch):
