@@ -92,6 +92,17 @@ def test_what_kept_an_item_from_the_candidates(bundle, opened, tmp_path):
         assert said.startswith("left out as seen: they acted on it on 20261119, within 3 days") == is_seen
 
 
+def test_the_list_of_everyone_brings_nothing_where_users_get_their_groups(bundle, tmp_path):
+    folder = copied(bundle, tmp_path / "bundle")
+    hot = pa.table({"group_key": ["-1", "f"], "item_id": ["1", "4"], "score": [1.0] * 2, "rank": [1, 1]})
+    replaced(folder, "recall/hot/part-00000.parquet", hot)
+    with Bundle(str(folder)) as other:
+        everyones, groups = explain(other, "ü-3", "1"), explain(other, "ü-3", "4")
+    assert (everyones["recalls"], everyones["group_lists"]) == ([], {})
+    assert everyones["why_not"].startswith("no published recall brought it, for the user or for everyone; by its score")
+    assert (groups["recalls"], groups["group_lists"]) == ([], {"hot": 1})
+
+
 def test_unknown_users_and_items_are_errors(opened):
     with pytest.raises(RecflowError, match="user 'nobody' is not known to"):
         explain(opened, "nobody", "1")
