@@ -51,7 +51,7 @@ def place_by_score(item: str, score: dict[str, Any] | None, mine: list[dict]) ->
 
 
 def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[str, Any], place: int | None) -> str:
-    """In a sentence, the first that is certain."""
+    """In a sentence, the first that is certain; where nothing is, all that is possible."""
     settings = bundle.about.get("lists", {})
     if not mine:
         active = f" in {settings['active_days']} days" if settings else ""
@@ -71,16 +71,17 @@ def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[s
             maybe = f"it is on lists of groups ({groups}), and the bundle does not say who is in them"
             return f"no published recall brought it for the user or for everyone; {maybe}{by_score}"
         return f"no published recall brought it, for the user or for everyone{by_score}"
-    if place is None:
-        return "it was brought, but others of the list came first in recall order"
-    if place > len(mine):
+    if place is not None and place > len(mine):
         return f"ranked below{by_score}, the list ends before"
     most = f" the {settings['candidates']:,}" if settings else ""
-    is_moved = any(row.get("moves") for row in mine)
+    possible = {
+        "others of the list came first": place is None,
+        f"it was not among{most} candidates": True,
+        "re-rank left it out": any(row.get("moves") for row in mine),
+    }
     return (
-        f"it was brought{by_score}: it was not among{most} candidates"
-        + (", re-rank left it out," if is_moved else "")
-        + " or they acted on it in a way that the bundle does not keep"
+        f"it was brought{by_score}: {', '.join(reason for reason, is_so in possible.items() if is_so)} "
+        "or they acted on it in a way that the bundle does not keep"
     )
 
 

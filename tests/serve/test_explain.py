@@ -103,6 +103,24 @@ def test_the_list_of_everyone_brings_nothing_where_users_get_their_groups(bundle
     assert (groups["recalls"], groups["group_lists"]) == ([], {"hot": 1})
 
 
+def test_what_is_not_certain_is_not_said_to_be(opened):
+    known = {"removed_by": [], "is_offered": True, "is_seen": False, "group_lists": {}}
+    mine = [{"item_id": "2", "score": 0.75, "rank": 1, "scored_by": "recall", "moves": []}]
+    brought, acted = [{"recall": "hot"}], "or they acted on it in a way that the bundle does not keep"
+    assert why_not(opened, mine, brought, known, None) == (
+        f"it was brought: others of the list came first, it was not among the 500 candidates {acted}"
+    )
+    moved = [{**mine[0], "moves": ["diversity"]}]
+    assert why_not(opened, moved, brought, known, None) == (
+        "it was brought: others of the list came first, it was not among the 500 candidates, re-rank left it out "
+        + acted
+    )
+    assert (
+        why_not(opened, mine, brought, known, 2)
+        == "ranked below; by its score it would be 2 of 2, the list ends before"
+    )
+
+
 def test_unknown_users_and_items_are_errors(opened):
     with pytest.raises(RecflowError, match="user 'nobody' is not known to"):
         explain(opened, "nobody", "1")
