@@ -150,6 +150,10 @@ def test_filters_and_re_rank_are_said_where_the_bundle_has_them():
     place = {"rank": 2, "of": 3, "score": 0.5, "scored_by": DS, "model_rank": 5, "moves": ["diversity"]}
     about = {"bundle": "b", "userId": "1", "itemId": "2", "title": None, "list": place, "why_not": None}
     about |= {"recalls": [], "score": None, "removed_by": [], "is_offered": None, "last": "20261119"}
+    assert explain_text({**about, "removed_by": ["short"]}).splitlines()[-2] == (
+        "filters: removed by short, and yet it is on the list, which other filters made: run filtered, recommendations "
+        "and publish again"
+    )
     assert explain_text(about).splitlines()[-3:] == [
         "re-rank moved it from 5 to 2: diversity",
         "filters: none removes it",
