@@ -105,6 +105,11 @@ def run_batch(arguments: argparse.Namespace) -> int:
 def _opened(arguments: argparse.Namespace) -> Bundle:
     from jobs.serve.published import Bundle, of_day
 
+    for name in ("user", "item"):
+        try:
+            getattr(arguments, name, "").encode()
+        except UnicodeEncodeError as error:
+            raise RecflowError(f"--{name} {getattr(arguments, name)!r} is no text in UTF-8") from error
     if arguments.bundle:
         if arguments.ds or arguments.solution:
             raise RecflowError("give either --bundle, or --ds and --solution")

@@ -259,6 +259,9 @@ def test_the_commands(bundle, tmp_path, capsys):
     assert "not applied, as they ask for a user: the filters clicked, young\n" in capsys.readouterr().out
     assert main(["recommend", "--user", "nobody", "--bundle", bundle]) == 1
     assert "has no list for user 'nobody'" in capsys.readouterr().err
+    for command in (["recommend", "--user", "\udcff"], ["explain", "--user", "1", "--item", "\udcff"]):
+        assert main([*command, "--bundle", bundle]) == 1
+        assert capsys.readouterr().err == f"recflow: error: {command[-2]} '\\udcff' is no text in UTF-8\n"
     given = tmp_path / "in.jsonl"
     for text, status in (('{"userId": "1"}', 0), ('{"userId": "1"}\n{}', 3), ("{}", 1)):
         given.write_text(text)
