@@ -72,17 +72,18 @@ def comparison(sign: str, at: int, left: Expression, right: Expression) -> Expre
             must_be(side, NUMBER, f"a side of {sign}")
     elif left.kind != right.kind or left.kind not in (TEXT, NUMBER, TRUTH):
         raise ValueError(f"{sign} at column {at} cannot compare {left.kind} with {right.kind}")
-    for leaf, bound in ((left, right), (right, left)):
-        if (
-            leaf.op == "leaf"
-            and leaf.value.side == DAYS_SINCE
-            and bound.op == "literal"
-            and bound.value > leaf.value.days
-        ):
-            name, days = leaf.value.name, leaf.value.days
-            wanted = f"{DAYS_SINCE}({name}, {math.ceil(bound.value)})"
-            raise ValueError(f"{DAYS_SINCE}({name}) at column {leaf.at} looks back {days} days: write {wanted}")
+    for leaf, bound, beyond in ((left, right, ">"), (right, left, "<")):
+        if bound.op == "literal" and bound.kind == NUMBER:
+            _must_reach(leaf, math.floor(bound.value) + 1 if sign == beyond else math.ceil(bound.value))
     return Expression(sign, TRUTH, (left, right), at=left.at)
+
+
+def _must_reach(leaf: Expression, days: int) -> None:
+    """A bare days_since must look back as far as what it is compared with: beyond its reach it is missing, and nothing
+    is true of it. Compared as a part of an expression it is not checked."""
+    if leaf.op == "leaf" and leaf.value.side == DAYS_SINCE and days > leaf.value.days:
+        said, reach = f"{DAYS_SINCE}({leaf.value.name}", leaf.value.days
+        raise ValueError(f"{said}) at column {leaf.at} looks back {reach} days: write {said}, {days})")
 
 
 def membership(at: int, left: Expression, right: Expression) -> Expression:
@@ -91,4 +92,6 @@ def membership(at: int, left: Expression, right: Expression) -> Expression:
             f"`in` at column {at} takes text and a list of text, a number and a list of numbers, or text and "
             f"tags, not {left.kind} and {right.kind}"
         )
+    if right.op == "list" and right.kind == NUMBERS:
+        _must_reach(left, math.ceil(max(right.value)))
     return Expression("in", TRUTH, (left, right), at=left.at)

@@ -23,15 +23,9 @@ from jobs.lib.solution import Node, Solution
 from jobs.publish import release
 from jobs.publish.bundle import Entry
 from jobs.publish.exports import Form, write_parts
-from jobs.publish.figures import (
-    Model,
-    figures_of,
-    measures_of,
-    model_of,
-    small_table,
-    totals_of,
-)
+from jobs.publish.figures import Model, figures_of, measures_of, model_of, small_table, totals_of
 from jobs.publish.filter_fields import RULES, filter_fields, filter_rules
+from jobs.publish.filters_agree import check_filters
 from jobs.publish.formats import Lists, Pairec, Rows, json_bytes
 from jobs.publish.notes import notes_of
 from jobs.publish.report import report
@@ -67,8 +61,10 @@ def publish(solution: Solution, ds: str, back: bool = False) -> str:
     """Publish a day and return the bundle's address.
 
     Readers are moved to it unless they are at a later ds already; `back` moves them all the same. Raises
-    MissingPartition naming table and ds when a table of the day is not there.
+    MissingPartition naming table and ds when a table of the day is not there, RecflowError where its lists were made by
+    other filters than the solution has now.
     """
+    check_filters(solution, ds)
     address = f"{settings().publish_root}/{solution.scenario}"
     store = open_store(address)
     staging = release.open_staging(store, ds)

@@ -165,7 +165,7 @@ def _list_behind(fallback: str, solution: Solution) -> str:
 
 
 class PinCount(NamedTuple):
-    """lists: how many have the item in its place; is_offered: is it among what is on offer?"""
+    """lists: how many have the item as a pinned one, wherever it stands; is_offered: is it among what is on offer?"""
 
     item: str
     lists: int

@@ -109,7 +109,9 @@ def _list(value, kind, is_new, pin, top_n, due, method, window, most, weight, ah
                 if best < 0:
                     best, holds = wanted, False
             why[place] += (
-                FRESHNESS * (by_score != by_value) + NEW_ITEMS * (by_value != wanted) + DIVERSITY * (best != wanted)
+                FRESHNESS * (by_score != by_value)
+                + NEW_ITEMS * (by_value != wanted and is_new[best])  # else the window rule forbids every new one
+                + DIVERSITY * (best != wanted)
             )
             if best == by_score:
                 why[place] = 0

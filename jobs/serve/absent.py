@@ -13,12 +13,10 @@ import pyarrow.compute as pc
 
 from jobs.lib.days import day_number
 from jobs.recall.pairec import EVERYONE
-from jobs.serve.described import ITEMS
+from jobs.serve.described import offered
 from jobs.serve.filtering import FILTERED, Filtering, names_by_place
 from jobs.serve.lists import RECALLS
 from jobs.serve.published import Bundle
-
-OFFERED = "is_offered"
 
 
 def known_of(bundle: Bundle, user: str, item: str, recent: dict[str, str], mine: list[dict]) -> dict[str, Any]:
@@ -36,7 +34,7 @@ def known_of(bundle: Bundle, user: str, item: str, recent: dict[str, str], mine:
     return {
         "removed_by": removed if filtering.filters else None,
         "was_candidate": _was_candidate(bundle, user, item) if removed else None,
-        "is_offered": _is_offered(bundle, item),
+        "is_offered": None if (there := offered(bundle, [item])) is None else item in there.to_pylist(),
         "last": last,
         "is_seen": is_seen,
         "group_lists": {} if any(row["item_id"] == item for row in mine) else _group_lists(bundle, item),
@@ -53,7 +51,7 @@ def place_by_score(item: str, score: dict[str, Any] | None, mine: list[dict]) ->
 
 
 def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[str, Any], place: int | None) -> str:
-    """In a sentence, the first that is certain."""
+    """In a sentence, the first that is certain; where nothing is, all that is possible."""
     settings = bundle.about.get("lists", {})
     if not mine:
         active = f" in {settings['active_days']} days" if settings else ""
@@ -73,28 +71,22 @@ def why_not(bundle: Bundle, mine: list[dict], brought: list[dict], known: dict[s
             maybe = f"it is on lists of groups ({groups}), and the bundle does not say who is in them"
             return f"no published recall brought it for the user or for everyone; {maybe}{by_score}"
         return f"no published recall brought it, for the user or for everyone{by_score}"
-    if place is None:
-        return "it was brought, but others of the list came first in recall order"
-    if place > len(mine):
+    if place is not None and place > len(mine):
         return f"ranked below{by_score}, the list ends before"
     most = f" the {settings['candidates']:,}" if settings else ""
-    is_moved = any(row.get("moves") for row in mine)
+    possible = {
+        "others of the list came first": place is None,
+        f"it was not among{most} candidates": True,
+        "re-rank left it out": any(row.get("moves") for row in mine),
+    }
     return (
-        f"it was brought{by_score}: it was not among{most} candidates"
-        + (", re-rank left it out," if is_moved else "")
-        + " or they acted on it in a way that the bundle does not keep"
+        f"it was brought{by_score}: {', '.join(reason for reason, is_so in possible.items() if is_so)} "
+        "or they acted on it in a way that the bundle does not keep"
     )
 
 
 def _was_candidate(bundle: Bundle, user: str, item: str) -> bool:
     return bundle.rows(FILTERED, ["filter"], [user], [("item_id", "=", item)]).num_rows > 0
-
-
-def _is_offered(bundle: Bundle, item: str) -> bool | None:
-    if OFFERED not in bundle.columns(ITEMS):
-        return None
-    rows = bundle.rows(ITEMS, ["item_id", OFFERED], [item])
-    return bool(rows.num_rows) and bool(pc.all(rows.column(OFFERED)).as_py())
 
 
 def _group_lists(bundle: Bundle, item: str) -> dict[str, int]:

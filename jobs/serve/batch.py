@@ -13,7 +13,8 @@ Where lists are filtered, nothing is answered that a filter removes. Outputs the
 item -> its filters; of `users`, `removedUsers`: filter -> how many it kept from the item; of `related`, which knows no
 user, `filtersNotApplied`, where there are any: filters that ask for one.
 
-Lines are taken block by block, so memory does not grow with them; what the shape needs of the bundle is read once.
+An empty line is an error too: line n of the output is that of line n. Lines are taken block by block, so memory does
+not grow with them, however long they are; what the shape needs of the bundle is read once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,7 +34,7 @@ import pyarrow.compute as pc
 
 from jobs.lib.errors import RecflowError
 from jobs.serve.filtering import Filtering, names_by_place
-from jobs.serve.lines import Line, guessed, lines_of, parsed
+from jobs.serve.lines import Line, blocks, guessed, lines_of, parsed
 from jobs.serve.lists import Lists, lists_of_users, related_items, users_with_a_list
 from jobs.serve.published import Bundle
 from jobs.serve.scoring import Scoring
@@ -43,11 +44,11 @@ from jobs.serve.user_ids import ids_among
 log = logging.getLogger("recflow")
 
 LINES_AT_ONCE = {"users-to-items": 5_000, "related": 5_000, "rank": 200, "users": 50}
-MOST_USERS = 1_000_000  # for one item
+MOST_USERS = 1_000_000  # for one item, and for the items of lines that are answered at once
 
 
 Answer = dict | str  # what goes out, or why nothing does
-Served = Callable[[list[dict]], list[Answer]]
+Served = Callable[[list[dict]], Iterable[Answer]]
 
 
 def batch(
@@ -55,22 +56,25 @@ def batch(
 ) -> tuple[int, int]:
     """(lines, lines with an error). out is replaced when every line is written, or left as it was.
 
-    shape: None takes that of the first line that is any, an `itemId` meaning related items.
+    shape: None takes that of the first line that is any, an `itemId` meaning related items; where no line is, each is
+    an error of its own.
     """
     if size < 1:
         raise RecflowError(f"--size is {size}; at least 1 is needed")
     if not given.is_file():
         raise RecflowError(f"no file at {given}")
-    if recall is not None and shape not in (None, "related"):
-        raise RecflowError(f"--recall goes with the shape related, not with {shape}")
     with given.open("rb") as lines, _replacing(out) as written:
-        kept = lines_of(lines)
         if shape is None:
-            shape, kept = guessed(kept, given)
+            if not given.stat().st_size:
+                raise RecflowError(f"{given} is empty: say with --shape what its lines would ask for")
+            shape = guessed(lines_of(lines))
+            lines.seek(0)
+        if recall is not None and shape not in (None, "related"):
+            raise RecflowError(f"--recall goes with the shape related, not with {shape}")
         if shape == "users" and size > MOST_USERS:
             raise RecflowError(f"--size is {size:,}; {MOST_USERS:,} users for an item are possible")
         serve, total, failed = served(bundle, shape, size, recall), 0, 0
-        while block := list(islice(kept, LINES_AT_ONCE[shape])):
+        for block in blocks(lines_of(lines), _at_once(shape, size)):
             for line in answered([parsed(text, shape) for text in block], serve):
                 text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
                 written.write(text.encode() + b"\n")
@@ -87,8 +91,15 @@ def answered(lines: list[Line], serve: Served) -> Iterator[dict]:
         yield {"input": line.given, "output": None if is_error else answer, "error": answer if is_error else None}
 
 
-def served(bundle: Bundle, shape: str, size: int, recall: str | None) -> Served:
-    """What answers lines of a shape."""
+def _at_once(shape: str | None, size: int) -> int:
+    most = LINES_AT_ONCE.get(shape, 1_000)
+    return max(1, min(most, MOST_USERS // size)) if shape == "users" else most
+
+
+def served(bundle: Bundle, shape: str | None, size: int, recall: str | None) -> Served:
+    """What answers lines of a shape; of none there is nothing to answer."""
+    if shape is None:
+        return lambda given: ()
     if shape == "users-to-items":
         lists = _logged(bundle, lists_of_users(bundle))
         return lambda given: _looked_up(lists, "userId", size, {}, ids_among(lists.keys, given))
@@ -159,19 +170,19 @@ def _listed(ids: str | list[str]) -> list[str]:
     return [ids] if isinstance(ids, str) else ids
 
 
-def _segments(scoring: Scoring, filtering: Filtering, listed: pa.Array, size: int, given: list[dict]) -> list[Answer]:
+def _segments(
+    scoring: Scoring, filtering: Filtering, listed: pa.Array, size: int, given: list[dict]
+) -> Iterator[Answer]:
     problems = _problems(scoring, given)
     items = list(dict.fromkeys(line["itemId"] for line, p in zip(given, problems, strict=True) if p is None))
     best = best_users(scoring, filtering, listed, items, size) if items else {}
-    answers: list[Answer] = []
     for line, problem in zip(given, problems, strict=True):
         if problem is not None:
-            answers.append(problem)
+            yield problem
             continue
         found = best[line["itemId"]]
         removed = {"removedUsers": found.removed} if filtering.filters else {}
-        answers.append({"recommendedUsers": found.users.to_pylist(), "scores": found.scores.tolist()} | removed)
-    return answers
+        yield {"recommendedUsers": found.users.to_pylist(), "scores": found.scores.tolist()} | removed
 
 
 class _replacing:

@@ -38,8 +38,12 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--shape", choices=SHAPES, help="what lines ask for (default: by the first; itemId: related)")
-    parser.add_argument("--in", dest="given", required=True, metavar="FILE", help="JSON Lines")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="what lines ask for (default: by the first good one; itemId: related)"
+    )
+    parser.add_argument(
+        "--in", dest="given", required=True, metavar="FILE", help="JSON Lines; an empty line is one with an error"
+    )
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="JSON Lines, one for each; replaced when all are done"
     )
@@ -108,6 +112,11 @@ def run_batch(arguments: argparse.Namespace) -> int:
 def _opened(arguments: argparse.Namespace) -> Bundle:
     from jobs.serve.published import Bundle, of_day
 
+    for name in ("user", "item"):
+        try:
+            getattr(arguments, name, "").encode()
+        except UnicodeEncodeError as error:
+            raise RecflowError(f"--{name} {getattr(arguments, name)!r} is no text in UTF-8") from error
     if arguments.bundle:
         if arguments.ds or arguments.solution:
             raise RecflowError("give either --bundle, or --ds and --solution")

@@ -20,6 +20,7 @@ from jobs.recall.pairec import EVERYONE
 from jobs.serve.published import Bundle
 
 USERS, ITEMS, LISTS, TAGS = "features/user", "features/item", "features/lists", "tags"
+OFFERED = "is_offered"
 ESCAPES = ((":", "%3A"), (",", "%2C"), ("%", "%25"))
 
 
@@ -46,6 +47,13 @@ class Users:
     def described(self, ids: pa.Array) -> pa.Table:
         """Those of these users that are known, with maps."""
         return described_users(self.rows.filter(pc.is_in(self.ids, value_set=ids)), self._features, self._lists)
+
+
+def offered(bundle: Bundle, items: Sequence[str] | None = None) -> pa.ChunkedArray | None:
+    """Which items are on offer, of all or of those asked for; None where the bundle does not say."""
+    if OFFERED not in bundle.columns(ITEMS):
+        return None
+    return bundle.rows(ITEMS, ["item_id"], items, [(OFFERED, "=", True)]).column("item_id")
 
 
 def described_users(rows: pa.Table, features: FeatureList, lists: dict[str, pa.Table]) -> pa.Table:

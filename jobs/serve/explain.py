@@ -84,11 +84,16 @@ def _brought(bundle: Bundle, user: str, item: str, row: dict | None) -> list[dic
         return [dict(source) for source in row["sources"]]
     found = []
     for line in bundle.about.get("recalls", []):
-        key = {"recall_u2i": user, "recall_hot": EVERYONE}.get(line["kind"])
-        if key is not None:
-            rows = bundle.rows(f"{RECALLS}/{line['name']}", ["score", "rank"], [key], [("item_id", "=", item)])
+        key, folder = {"recall_u2i": user, "recall_hot": EVERYONE}.get(line["kind"]), f"{RECALLS}/{line['name']}"
+        if key is not None and not (key == EVERYONE and _has_groups(bundle, folder)):
+            rows = bundle.rows(folder, ["score", "rank"], [key], [("item_id", "=", item)])
             found += [{"recall": line["name"], **one} for one in rows.to_pylist()]
     return found
+
+
+def _has_groups(bundle: Bundle, folder: str) -> bool:
+    """Do users get the list of their group from this hot recall? Then nobody gets everyone's."""
+    return bundle.rows(folder, ["group_key"], where=[("group_key", "!=", EVERYONE)]).num_rows > 0
 
 
 def _triggers(bundle: Bundle, recall: str, item: str, recent: dict[str, str], titles: dict[str, str]) -> dict:

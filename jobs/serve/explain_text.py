@@ -60,7 +60,12 @@ def _after(about: dict[str, Any]) -> Iterator[str]:
         said = "did not move it" if before == place["rank"] else f"moved it from {before} to {place['rank']}"
         yield f"re-rank {said}" + (f": {moves}" if moves else "")
     if about["removed_by"] is not None:
-        yield f"filters: {'removed by ' + ', '.join(about['removed_by']) if about['removed_by'] else 'none removes it'}"
+        removed = f"removed by {', '.join(about['removed_by'])}" if about["removed_by"] else "none removes it"
+        yield f"filters: {removed}" + (
+            ", and yet it is on the list, which other filters made: run filtered, recommendations and publish again"
+            if about["removed_by"] and place
+            else ""
+        )
     offered = {True: "yes", False: "no", None: "the bundle does not say"}[about["is_offered"]]
     last = about["last"] or "not among their last items that the bundle keeps"
     yield f"on offer: {offered}; the user's last event with it: {last}"

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.lib.errors import RecflowError
+from jobs.serve.described import offered
 from jobs.serve.filtering import Filtering
 from jobs.serve.published import Bundle
 
@@ -51,11 +52,14 @@ def users_with_a_list(bundle: Bundle) -> pa.Array:
 def related_items(
     bundle: Bundle, filtering: Filtering, recall: str | None = None, items: list[str] | None = None
 ) -> Lists:
-    """What an item-to-item recall says, the one that `i2i_of` chooses where none is named, less what the filters keep
-    from everyone."""
+    """What an item-to-item recall says, the one that `i2i_of` chooses where none is named, less what is no
+    longer on offer and what the filters keep from everyone."""
     folder = f"{RECALLS}/{i2i_of(bundle, recall)}"
     rows = bundle.rows(folder, ["trigger_item_id", "item_id", "score"], items)
-    return Lists(rows, filtering.is_kept_for_anyone(rows.column("item_id")))
+    is_kept, on_offer = filtering.is_kept_for_anyone(rows.column("item_id")), offered(bundle)
+    if on_offer is not None:
+        is_kept &= pc.is_in(rows.column("item_id"), value_set=on_offer).to_numpy()
+    return Lists(rows, is_kept)
 
 
 def _long(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -178,6 +178,7 @@ def test_the_share_and_the_pins_hold_beside_mmr(kinds, top_n, share, method, dat
     diversity = {"diversity": {"by": "x", "method": method}} if method else {}
     found = lists({"u": pool, "v": pool}, top_n, listed, pinned, new_items={"share": share, "days": 4}, **diversity)
     assert found["u"] == found["v"]
+    assert all(listed[item] in (0, 3) for item, _, moves in found["u"] if "new_items" in moves)
     items = [item for item, *_ in found["u"]]
     assert len(set(items)) == len(items) == min(top_n, len(pool))
     new = [item for item in pool if listed[item] in (0, 3)]
@@ -187,6 +188,28 @@ def test_the_share_and_the_pins_hold_beside_mmr(kinds, top_n, share, method, dat
         assert len(set(items[:k]) & set(new)) >= min(math.floor(k * share + 1e-9), possible)
     places = [items.index(item) + 1 for item in sorted(pinned, key=lambda item: (pinned[item], pool.index(item)))]
     assert places == pinned_places(sorted(pinned.values()), len(items))
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(
+    POOLS.filter(lambda kinds: len(kinds) > 3),
+    st.integers(4, 7),
+    st.sampled_from([0.5, 1.0]),
+    st.integers(2, 4),
+    st.data(),
+)
+def test_only_new_items_are_said_to_be_there_as_new_ones(kinds, top_n, share, window, data):
+    pool = [f"{kind}{n}" for n, kind in enumerate(kinds)]
+    listed = {item: data.draw(st.sampled_from([0, 3, 7, None])) for item in pool}
+    rules = {"new_items": {"share": share, "days": 4}, "diversity": {"by": "x", "window": window, "most": 1}}
+    found = lists({"u": pool}, top_n, listed, **rules)["u"]
+    assert all(listed[item] in (0, 3) for item, _, moves in found if "new_items" in moves)
+
+
+def test_a_place_that_the_window_rule_keeps_from_new_items_is_not_theirs():
+    rules = {"new_items": {"share": 1, "days": 4}, "diversity": {"by": "x", "window": 2, "most": 1}}
+    found = lists({"u": ["a1", "a2", "a3", "b1", "b2"]}, 4, {"a2": 0, "a3": 0}, **rules)["u"]
+    assert found == [("a2", 2, "new_items"), ("b1", 4, "diversity"), ("a3", 3, "new_items"), ("b2", 5, "diversity")]
 
 
 def pinned_places(wanted, places):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,9 @@ from jobs.lib.cli import main
 from jobs.lib.errors import RecflowError
 from jobs.publish.bundle import BundleError
 from jobs.publish.filter_fields import RULES
-from jobs.serve.batch import batch
+from jobs.serve.batch import _at_once, batch
 from jobs.serve.filtering import Filtering
+from jobs.serve.lines import Line, blocks, lines_of
 from jobs.serve.lists import Lists, i2i_of
 from jobs.serve.published import Bundle, of_day
 from jobs.serve.scoring import Scoring
@@ -48,8 +51,9 @@ def test_lists_of_users_and_bad_lines_between_them(opened, tmp_path):
         "userId: the bundle has no list for 'nobody'",
     ]
     assert lines[1]["input"] == '{"userId":' and all(line["output"] is None for line in lines[1:6])
-    assert lines[6]["output"] == {"recommendedItems": ["2"], "scores": [0.5]}
-    assert len(lines) == 7
+    assert lines[6] == {"input": "", "output": None, "error": "the line is empty"}
+    assert lines[7]["output"] == {"recommendedItems": ["2"], "scores": [0.5]}
+    assert len(lines) == 8
 
 
 def test_no_line_whatever_is_in_it_stops_the_others(opened, tmp_path):
@@ -159,6 +163,27 @@ def test_related_items_lose_what_filters_about_items_alone_remove(bundle, tmp_pa
         Filtering(other)
 
 
+def test_related_items_are_on_offer(bundle, tmp_path, capsys):
+    changed, key = copied(bundle, tmp_path / "bundle"), "features/item/part-00000.parquet"
+    assert_related = partial(related_by_line_and_by_command, changed, tmp_path, capsys)
+    offered = {"item_id": ["1", "2"], "is_offered": [False, True]}  # and 3 is not known at all
+    replaced(changed, key, pa.table({**offered, "item_id": ["1", "3"]}))
+    assert_related(["3"])
+    replaced(changed, key, pa.table(offered))
+    assert_related([])
+    replaced(changed, key, pa.table({"item_id": ["1", "2"]}))
+    assert_related(["1", "3"])  # the bundle does not say
+
+
+def related_by_line_and_by_command(bundle, tmp_path, capsys, expected):
+    (tmp_path / "lines").mkdir(exist_ok=True)
+    with Bundle(str(bundle)) as opened:
+        [line] = served(opened, tmp_path / "lines", [{"itemId": "2"}], shape="related")
+    assert main(["related", "--item", "2", "--json", "--bundle", str(bundle)]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert line["output"]["recommendedItems"] == asked["output"]["recommendedItems"] == expected
+
+
 def test_a_line_that_is_too_long_is_an_error_of_its_own(opened, tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.serve.lines.LONGEST", 40)
     long = [" " * 41 + "x", json.dumps({"userId": "1" * 100}), "y" * 40]
@@ -178,14 +203,51 @@ def test_blocks_of_lines_change_nothing(opened, tmp_path, monkeypatch):
     whole = served(opened, tmp_path, lines, shape="rank")
     monkeypatch.setattr("jobs.serve.batch.LINES_AT_ONCE", {"rank": 2})
     assert served(opened, tmp_path, lines, shape="rank") == whole
+    monkeypatch.setattr("jobs.serve.batch.LINES_AT_ONCE", {"rank": 200})
+    monkeypatch.setattr("jobs.serve.lines.BLOCK", 100)
+    assert served(opened, tmp_path, lines, shape="rank") == whole
     assert served(opened, tmp_path, [], shape="rank") == []
+
+
+def test_what_is_held_of_lines_is_bounded_however_long_and_many_they_are(monkeypatch):
+    monkeypatch.setattr("jobs.serve.lines.LONGEST", 2_000)
+    held = list(lines_of(io.BytesIO(b"x" * 100_000 + b"\n\n" + b"y" * 2_000 + b"\n" + b"z" * 2_001)))
+    assert [len(line.given if isinstance(line, Line) else line) for line in held] == [1_000, 0, 2_000, 1_000]
+    monkeypatch.setattr("jobs.serve.lines.BLOCK", 25)
+    lines = [b"a" * 10] * 4 + [Line("b" * 30, "too long")] + [b"a"] * 5
+    assert [len(block) for block in blocks(lines, 4)] == [3, 2, 4, 1]
+    assert [_at_once("users", size) for size in (1, 20_000, 100_000, 1_000_000)] == [50, 50, 10, 1]
+
+
+def test_the_shape_is_that_of_the_first_good_line_wherever_it_is(opened, tmp_path):
+    bad = ["{", {"user": "1"}, {"itemId": 1}]
+    lines = served(opened, tmp_path, [*bad * 400, {"userId": "1"}], size=1)
+    assert lines[-1]["output"] == {"recommendedItems": ["2"], "scores": [0.75]}
+    assert lines[2]["error"] == "users-to-items takes the fields userId, not itemId"
+    by_name = served(opened, tmp_path, bad)
+    assert [line["error"] for line in by_name[1:]] == [
+        "related takes the fields itemId, not user", "itemId: text is expected"
+    ]  # fmt: skip
+    assert [line["error"] for line in served(opened, tmp_path, [*bad[:2], "[]"])] == [
+        "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        "no shape takes the fields user",
+        "an object is expected",
+    ]
+
+
+def test_a_line_that_says_a_name_twice_is_not_served(opened, tmp_path):
+    [line] = served(opened, tmp_path, ['{"userId":"1","userId":"2"}'], shape="users-to-items")
+    assert line == {"input": '{"userId":"1","userId":"2"}', "output": None, "error": "no JSON: 'userId' is there twice"}
 
 
 def test_what_cannot_be_read_or_written_is_said_and_leaves_the_output(opened, tmp_path):
     given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    given.write_text('{"user": "1"}\n'), out.write_text("before")
-    with pytest.raises(RecflowError, match="none of its first 1 lines is of a known shape; say it with --shape"):
+    given.write_text(""), out.write_text("before")
+    with pytest.raises(RecflowError, match="in.jsonl is empty: say with --shape what its lines would ask for"):
         batch(opened, given, out)
+    given.write_text('{"user": "1"}\n{"userId": "1"}\n')
+    with pytest.raises(RecflowError, match="--recall goes with the shape related, not with users-to-items"):
+        batch(opened, given, out, recall="etrec_i2i")
     assert out.read_text() == "before"
     with pytest.raises(RecflowError, match="no file at"):
         batch(opened, tmp_path / "gone", out)
@@ -237,8 +299,11 @@ def test_the_commands(bundle, tmp_path, capsys):
     assert "not applied, as they ask for a user: the filters clicked, young\n" in capsys.readouterr().out
     assert main(["recommend", "--user", "nobody", "--bundle", bundle]) == 1
     assert "has no list for user 'nobody'" in capsys.readouterr().err
+    for command in (["recommend", "--user", "\udcff"], ["explain", "--user", "1", "--item", "\udcff"]):
+        assert main([*command, "--bundle", bundle]) == 1
+        assert capsys.readouterr().err == f"recflow: error: {command[-2]} '\\udcff' is no text in UTF-8\n"
     given = tmp_path / "in.jsonl"
-    for text, status in (('{"userId": "1"}', 0), ('{"userId": "1"}\n{}', 3), ("{}", 1)):
+    for text, status in (('{"userId": "1"}', 0), ('{"userId": "1"}\n{}', 3), ("{}", 3), ("", 1)):
         given.write_text(text)
         assert main(["batch", "--in", str(given), "--out", str(tmp_path / "out"), "--bundle", bundle]) == status
     assert main(["explain", "--user", "1", "--item", "2", "--bundle", bundle]) == 0

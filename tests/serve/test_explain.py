@@ -92,6 +92,35 @@ def test_what_kept_an_item_from_the_candidates(bundle, opened, tmp_path):
         assert said.startswith("left out as seen: they acted on it on 20261119, within 3 days") == is_seen
 
 
+def test_the_list_of_everyone_brings_nothing_where_users_get_their_groups(bundle, tmp_path):
+    folder = copied(bundle, tmp_path / "bundle")
+    hot = pa.table({"group_key": ["-1", "f"], "item_id": ["1", "4"], "score": [1.0] * 2, "rank": [1, 1]})
+    replaced(folder, "recall/hot/part-00000.parquet", hot)
+    with Bundle(str(folder)) as other:
+        everyones, groups = explain(other, "ü-3", "1"), explain(other, "ü-3", "4")
+    assert (everyones["recalls"], everyones["group_lists"]) == ([], {})
+    assert everyones["why_not"].startswith("no published recall brought it, for the user or for everyone; by its score")
+    assert (groups["recalls"], groups["group_lists"]) == ([], {"hot": 1})
+
+
+def test_what_is_not_certain_is_not_said_to_be(opened):
+    known = {"removed_by": [], "is_offered": True, "is_seen": False, "group_lists": {}}
+    mine = [{"item_id": "2", "score": 0.75, "rank": 1, "scored_by": "recall", "moves": []}]
+    brought, acted = [{"recall": "hot"}], "or they acted on it in a way that the bundle does not keep"
+    assert why_not(opened, mine, brought, known, None) == (
+        f"it was brought: others of the list came first, it was not among the 500 candidates {acted}"
+    )
+    moved = [{**mine[0], "moves": ["diversity"]}]
+    assert why_not(opened, moved, brought, known, None) == (
+        "it was brought: others of the list came first, it was not among the 500 candidates, re-rank left it out "
+        + acted
+    )
+    assert (
+        why_not(opened, mine, brought, known, 2)
+        == "ranked below; by its score it would be 2 of 2, the list ends before"
+    )
+
+
 def test_unknown_users_and_items_are_errors(opened):
     with pytest.raises(RecflowError, match="user 'nobody' is not known to"):
         explain(opened, "nobody", "1")
@@ -121,6 +150,10 @@ def test_filters_and_re_rank_are_said_where_the_bundle_has_them():
     place = {"rank": 2, "of": 3, "score": 0.5, "scored_by": DS, "model_rank": 5, "moves": ["diversity"]}
     about = {"bundle": "b", "userId": "1", "itemId": "2", "title": None, "list": place, "why_not": None}
     about |= {"recalls": [], "score": None, "removed_by": [], "is_offered": None, "last": "20261119"}
+    assert explain_text({**about, "removed_by": ["short"]}).splitlines()[-2] == (
+        "filters: removed by short, and yet it is on the list, which other filters made: run filtered, recommendations "
+        "and publish again"
+    )
     assert explain_text(about).splitlines()[-3:] == [
         "re-rank moved it from 5 to 2: diversity",
         "filters: none removes it",
