@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 
 import pytest
@@ -9,19 +10,29 @@ import pytest
 
 @pytest.fixture(scope="session")
 def s3_server():
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
+    put, one_by_one = S3Response.put_object, threading.Lock()
+
+    def atomic_put(self):
+        """moto looks at the condition of a put and then puts; storage that is real does both at once."""
+        with one_by_one:
+            return put(self)
+
+    S3Response.put_object = atomic_put
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+    S3Response.put_object = put
 
 
 @pytest.fixture
 def bucket(s3_server, monkeypatch):
     """An empty bucket, and the environment that leads to it."""
-    import boto3
+    from jobs.lib.s3_client import client
 
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
@@ -33,7 +44,7 @@ def bucket(s3_server, monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
     bucket = f"b-{uuid.uuid4().hex[:12]}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
+    client().create_bucket(Bucket=bucket)
     return bucket
 
 
