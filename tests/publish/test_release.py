@@ -29,7 +29,7 @@ def publish_and_tell(store, text: bytes, ds: str = DS, **options) -> tuple[str, 
     with staging_folder(store, ds) as staging:
         store.put(f"{staging}/recall/hot/part-00000.bin", text)
         staged = [entry("recall/hot/part-00000.bin", text)]
-        small = {"model/none.json": b"{}\n", "report/index.html": b"<p>" + text}
+        small = {"fallback/none.json": b"{}\n", "report/index.html": b"<p>" + text}
         return release(store, staging, staged, small, {"scenario": "s", "ds": ds}, **options)
 
 
@@ -92,7 +92,7 @@ def test_what_is_broken_is_mended_and_what_is_foreign_removed(store_url):
     folder = publish(store, b"same")
     store.put(f"{folder}/recall/hot/part-00000.bin", b"tampered")
     store.put(f"{folder}/manifest.json", b"{}")
-    store.delete(f"{folder}/model/none.json")
+    store.delete(f"{folder}/fallback/none.json")
     store.put(f"{folder}/stray", b"")
     assert publish(store, b"same") == folder
     assert verify(f"{store_url}/{folder}") == []
