@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from jobs.lib.object_store import MissingObject, ObjectChanged, StoreError, open_store
-from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 - fixtures
+from tests.lib.stores import bucket, s3_server, store_url, versitygw  # noqa: F401 - fixtures
 
 
 @pytest.fixture
