@@ -25,7 +25,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lists", action="append", default=[], metavar="NAME=PARQUET", help="judge these too: user_id, item_id, score"
     )
-    parser.add_argument("--out", help="folder for figures.parquet and report.html (default: in the home folder)")
+    parser.add_argument(
+        "--out", help="folder for figures.parquet and report.html, of a ranking card.md (default: in the home folder)"
+    )
     parser.add_argument("--solution", help="solution file or registration (default as for the other commands)")
 
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise RecflowError(f"--lists {taken[0]}=: this name is taken")
     out = Path(arguments.out or settings().home / "evaluation" / solution.scenario)
     if arguments.what == "ranking":
-        _ranking(arguments, solution, out)
+        _ranking(arguments, solution, out if arguments.out else out / "ranking")
         return
     if arguments.what == "split":
         write_split(solution, arguments.by, arguments.train, out)
@@ -68,8 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _ranking(arguments: argparse.Namespace, solution: Solution, out: Path) -> None:
     from jobs.evaluate.ranking import evaluate_ranking, text
 
-    for name, given in (("--by user", arguments.by == "user"), ("--lists", arguments.lists)):
-        if given:
+    not_taken = {"--by user": arguments.by == "user", "--lists": arguments.lists, "--windows": arguments.windows}
+    for name, is_given in not_taken.items():
+        if is_given:
             raise RecflowError(f"{name}: a ranking is judged by time, beside the item's own rate and popularity")
     print(text(evaluate_ranking(solution, arguments.train, out)))
     print(f"\nwritten: {out / 'figures.parquet'}, {out / 'card.md'}")

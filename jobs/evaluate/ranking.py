@@ -61,7 +61,8 @@ def evaluate_ranking(solution: Solution, share: float, out: Path) -> RankingEval
     events = roles.events(tables.read_days(config, partitions.present_days(config)), solution)
     cut = cut_at(events.where(F.col("event") == (solution.impression or solution.target)), share)
     ds = datetime.fromtimestamp(cut, solution.zone).strftime("%Y%m%d")
-    samples = _without_earlier(stored(solution, days), ds, _later(events, ds, cut))
+    flagged_on = [day for day in days if day < ds] if solution.ranking.exclude_suspicious_users else None
+    samples = _without_earlier(stored(solution, days, flagged_on), ds, _later(events, ds, cut, solution))
     test = [day for day in samples.days if day >= ds]
     if not test or len(samples.days) - len(test) <= solution.ranking.validation_days:
         raise RecflowError(
@@ -90,26 +91,21 @@ def _learned(samples: Samples, solution: Solution, test_days: int) -> Model:
     return model
 
 
-def _later(events: DataFrame, ds: str, cut: int) -> pa.Table:
-    """Keys of what was shown on the day of the cut, but not before it."""
-    keys = (request_id().alias("request_id"), "user_id", "item_id")
+def _later(events: DataFrame, ds: str, cut: int, solution: Solution) -> pa.Table:
+    """Keys of what was shown on the day of the cut, but not before it; where negatives are drawn, of whole requests."""
+    keys = [request_id().alias("request_id"), "user_id", *(["item_id"] if solution.impression else [])]
     first = events.where(F.col("ds") == ds).groupBy(*keys).agg(F.min("event_time").alias("time"))
     return first.where(F.col("time") >= cut).drop("time").toArrow()
 
 
 def _without_earlier(samples: Samples, ds: str, later: pa.Table) -> Samples:
-    """Of ds only the rows with these keys; drawn negatives go with their request."""
+    """Of ds only the rows with these keys."""
 
     def of(day: str) -> pa.Table:
         rows = samples.of(day)
         if day != ds:
             return rows
-        is_late = pc.is_in(_joined(rows, later.column_names), value_set=_joined(later, later.column_names))
-        drawn = pc.and_(
-            rows.column("is_sampled_negative"),
-            pc.is_in(rows.column("request_id"), value_set=later.column("request_id").combine_chunks()),
-        )
-        return rows.filter(pc.or_(is_late, drawn))
+        return rows.filter(pc.is_in(_joined(rows, later.column_names), value_set=_joined(later, later.column_names)))
 
     counts = dict(samples.rows)
     if ds in counts:

@@ -123,7 +123,9 @@ def shown(figure: Figure | None, with_interval: bool = True) -> str:
 
 
 def between(figure: Figure) -> str:
-    return "-" if figure.value is None else f"{figure.value:+.4f}  ({figure.low:+.4f} to {figure.high:+.4f})"
+    if figure.value is None:
+        return "-"
+    return f"{figure.value:+.4f}" + ("" if figure.low is None else f"  ({figure.low:+.4f} to {figure.high:+.4f})")
 
 
 def _number(value: float | None) -> str:

@@ -46,8 +46,6 @@ class Known(TypedDict, total=False):
     lambdarank_num_pair_per_sample: Positive
     lambdarank_normalization: Flag
     lambdarank_score_normalization: Flag
-    lambdarank_unbiased: Flag
-    lambdarank_bias_norm: NotNegative
     ndcg_exp_gain: Flag
 
 

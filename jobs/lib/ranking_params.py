@@ -70,6 +70,7 @@ class Ranking(Strict):
     refit: bool = True  # grow the trees anew on training and validation days, as many as validation found best
     params: BoosterParams = {}
     features: list[AnyOperator] | None = None  # default: a lookup per attribute of features.preference
+    leave_out: list[str] = []  # features that models do not see, by name or pattern (user__*)
     monotone: dict[str, Literal[-1, 0, 1]] = {}  # features by name or pattern (item__ctr_*)
     weights: dict[str, Annotated[float, Field(gt=0, le=1_000)]] = {}  # label -> how often a row that has it counts
     half_life_days: float | None = Field(None, gt=0)  # a training row this much older counts half

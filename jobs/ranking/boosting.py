@@ -53,8 +53,8 @@ class Trained:
         return self.booster.num_boosted_rounds()
 
 
-def trained(target: Target, sides: Sides, ranking: Ranking, known: list[str], params: dict) -> Trained:
-    """params: of the trees. known: every model column of the solution, also those without a value."""
+def trained(target: Target, sides: Sides, ranking: Ranking, params: dict) -> Trained:
+    """params: of the trees."""
     _tell(sides.train, sides.of_train, target, row_weights(sides.of_train, ranking))
     _tell(sides.validation, sides.of_validation, target, np.ones(sides.of_validation.rows, np.float32))
     metric, seen = METRICS[target.objective], {}
@@ -63,7 +63,7 @@ def trained(target: Target, sides: Sides, ranking: Ranking, known: list[str], pa
         "eval_metric": metric,
         "tree_method": "hist",
         **params,
-        **constraints(ranking.monotone, sides.features, known),
+        **constraints(ranking.monotone, sides.features),
         "seed": ranking.seed,
         "nthread": ranking.threads,
     }
@@ -102,14 +102,14 @@ def row_weights(part: Part, ranking: Ranking) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-def constraints(monotone: dict[str, int], features: Features, known: list[str]) -> dict[str, str]:
+def constraints(monotone: dict[str, int], features: Features) -> dict[str, str]:
     """XGBoost's `monotone_constraints`; nothing where none are asked for. Patterns were checked when the solution was
     loaded."""
-    signs = {name: sign for pattern, sign in monotone.items() for name in known if fnmatchcase(name, pattern)}
+    signs = {name: sign for pattern, sign in monotone.items() for name in features if fnmatchcase(name, pattern)}
     return {"monotone_constraints": f"({','.join(str(signs.get(name, 0)) for name in features)})"} if signs else {}
 
 
-def searched(target: Target, sides: Sides, ranking: Ranking, known: list[str]) -> tuple[dict, dict | None]:
+def searched(target: Target, sides: Sides, ranking: Ranking) -> tuple[dict, dict | None]:
     """The best parameters on the validation days, and what was tried; the configured ones are the first trial.
 
     A seeded draw for each trial: with enough time the same trials every time.
@@ -124,7 +124,7 @@ def searched(target: Target, sides: Sides, ranking: Ranking, known: list[str]) -
         if number and time.monotonic() - started > ranking.search.seconds:
             is_cut = True
             break
-        found = trained(target, sides, ranking, known, params)
+        found = trained(target, sides, ranking, params)
         tried.append({"params": params, "value": found.best, "rounds": found.rounds})
     best = min(tried, key=lambda trial: sign * trial["value"] if math.isfinite(trial["value"]) else math.inf)
     about = {"metric": METRICS[target.objective], "of": target.label, "trials": tried, "cut_by_time": is_cut}

@@ -11,33 +11,51 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-NEWTON_STEPS = 50
+log = logging.getLogger("recflow")
 
 
 def platt(scores: np.ndarray, labels: np.ndarray) -> dict:
-    """{'kind', 'slope', 'intercept'} by Newton's method. Two classes are needed."""
-    import numpy as np
+    """{'kind', 'slope', 'intercept'}; two classes are needed.
 
-    s, positive = scores.astype(np.float64), labels > 0
+    The slope is never below 0: where scores order the rows the wrong way round, everything gets the mean.
+    """
+    import numpy as np
+    from scipy.optimize import minimize
+
+    positive = labels > 0
+    middle, spread = float(scores.mean(dtype=np.float64)), float(scores.std(dtype=np.float64)) or 1.0
+    z = (scores.astype(np.float64) - middle) / spread
     n1, n0 = int(positive.sum()), int((~positive).sum())
     wanted = np.where(positive, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
-    slope, intercept = 0.0, math.log((n1 + 1) / (n0 + 1))
-    for _ in range(NEWTON_STEPS):
-        p = _sigmoid(slope * s + intercept)
-        away, weight = p - wanted, p * (1 - p)
-        gradient = np.array([(away * s).sum(), away.sum()])
-        curvature = np.array([[(weight * s * s).sum(), (weight * s).sum()], [(weight * s).sum(), weight.sum()]])
-        step = np.linalg.solve(curvature + np.eye(2) * 1e-9, gradient)
-        slope, intercept = slope - float(step[0]), intercept - float(step[1])
-        if abs(step).max() < 1e-10:
-            break
-    return {"kind": "platt", "slope": slope, "intercept": intercept}
+
+    def loss(at: np.ndarray) -> float:
+        margin = at[0] * z + at[1]
+        return float((np.logaddexp(0, margin) - wanted * margin).mean())
+
+    def gradient(at: np.ndarray) -> np.ndarray:
+        away = _sigmoid(at[0] * z + at[1]) - wanted
+        return np.array([(away * z).mean(), away.mean()])
+
+    def curvature(at: np.ndarray) -> np.ndarray:
+        p = _sigmoid(at[0] * z + at[1])
+        weight = p * (1 - p)
+        return np.array([[(weight * z * z).mean(), (weight * z).mean()], [(weight * z).mean(), weight.mean()]])
+
+    mean = float(wanted.mean())
+    alone = math.log(mean / (1 - mean))
+    found = minimize(loss, [0.0, alone], jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
+    slope, intercept = (float(value) for value in found.x)
+    if slope < 0:
+        log.warning("the scores order the validation rows the wrong way round (slope %.3g): all get the mean", slope)
+        slope, intercept = 0.0, alone
+    return {"kind": "platt", "slope": slope / spread, "intercept": intercept - slope * middle / spread}
 
 
 def calibrated(values: np.ndarray, calibration: dict | None) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from jobs.features.windows import Windows, windows_of
@@ -37,7 +38,7 @@ class FeatureList:
     user_categories: tuple[str, ...]
     item_categories: tuple[str, ...]
     operators: tuple[AnyOperator, ...]
-    biases: tuple[int, float, float] | None = None  # window, smoothing of users and of items
+    biases: tuple[int, float, float, str, str] | None = None  # window, smoothing of users and items, impression, target
 
     @cached_property
     def numbers(self) -> list[str]:
@@ -77,6 +78,7 @@ class FeatureList:
         """8 hex digits over what a column follows from beside its name: a model serves while they stay the same."""
         windows = self.windows
         said: list = [windows.smoothing, windows.longest] if name in self.of_both else []
+        said += [list(rate) for rate in windows.rates if name.partition("__")[2].startswith(f"{rate[0]}_")]
         if any(name in bias_names(self.biases, side) for side in AGES):
             said = [self.biases]
         if name in self._operator:
@@ -120,12 +122,14 @@ def feature_list(solution: Solution) -> FeatureList:
     )
 
 
-def biases_of(solution: Solution) -> tuple[int, float, float] | None:
+def biases_of(solution: Solution) -> tuple[int, float, float, str, str] | None:
     biases = solution.features.biases
-    return (biases.window, biases.user_smoothing, biases.item_smoothing) if biases else None
+    if biases is None:
+        return None
+    return biases.window, biases.user_smoothing, biases.item_smoothing, solution.impression or "", solution.target
 
 
-def bias_names(biases: tuple[int, float, float] | None, side: str) -> list[str]:
+def bias_names(biases: tuple | None, side: str) -> list[str]:
     return [f"{side}__bias_{biases[0]}d"] if biases else []
 
 
@@ -157,6 +161,10 @@ def number_columns(solution: Solution) -> list[str]:
 def category_columns(solution: Solution) -> list[str]:
     """String model columns, in model order."""
     return feature_list(solution).categories
+
+
+def is_left_out(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def context_numbers(solution: Solution) -> list[str]:

@@ -1,4 +1,4 @@
-"""What keeps `ranking.features`, `features.preference`, `features.biases` or `ranking.monotone` from working.
+"""What keeps `ranking.features`, `features.preference`, `features.biases` or patterns of features from working.
 
 Free of Spark.
 """
@@ -12,7 +12,7 @@ from jobs.lib.feature_operators import AnyOperator, Listed
 from jobs.lib.roles import preferred_attributes
 from jobs.lib.solution import Solution
 from jobs.lib.solution_params import RecallParams
-from jobs.ranking.feature_list import AGES, FeatureList, feature_list, has_own_rate
+from jobs.ranking.feature_list import AGES, FeatureList, feature_list, has_own_rate, is_left_out
 
 
 def problem_of(solution: Solution) -> str | None:
@@ -54,7 +54,18 @@ def problem_of(solution: Solution) -> str | None:
         made |= {*operator.numbers, *operator.texts}
     if len(columns) != len(set(columns)):
         return f"ranking.features: {next(c for c in columns if columns.count(c) > 1)} is there twice"
-    return _monotone_problem(solution.ranking.monotone, features)
+    return _left_out_problem(solution.ranking.leave_out, columns) or _monotone_problem(
+        solution.ranking.monotone, features
+    )
+
+
+def _left_out_problem(patterns: list[str], columns: list[str]) -> str | None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in columns):
+            return f"ranking.leave_out: {pattern!r} matches no model column; there are: {', '.join(columns)}"
+    if all(is_left_out(name, patterns) for name in columns):
+        return "ranking.leave_out: no model column is left"
+    return None
 
 
 def _monotone_problem(monotone: dict[str, int], features: FeatureList) -> str | None:

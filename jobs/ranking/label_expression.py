@@ -54,6 +54,10 @@ def values_of(node: Expression) -> set[float] | None:
         return args[0] | args[1]
     if node.op in ("max", "min"):
         return args[0]
+    if node.op in ("least", "greatest"):  # missing ones are passed over: any may be what is left beside the literals
+        best = {"least": min, "greatest": max}[node.op]
+        literals = [arg.value for arg in node.args if arg.op == "literal"]
+        return {best([value, *literals]) for value in set().union(*args)}
     if node.op == "negative":
         return {-value for value in args[0]}
     if node.op not in _COMBINED:

@@ -22,6 +22,7 @@ PREFIXES = (YES_NO, "ln_", "label_")
 TAKEN = ("is_sampled_negative", "is_flagged", "is_counted", "is_pair")  # columns beside them
 YES_OR_NO, GRADES = frozenset({0, 1}), frozenset(range(32))  # XGBoost's NDCG takes gains of 2^31 and below
 MICRO = 1e6
+MOST = 9e12  # in micros just below what a BIGINT holds
 
 
 def label_texts(solution: Solution) -> dict[str, str]:
@@ -53,6 +54,9 @@ def problem_in(solution: Solution) -> str | None:
         if not label.startswith(PREFIXES) or label in TAKEN:
             shown = ", ".join(f"{prefix}…" for prefix in PREFIXES)
             return f"labels: {label!r} is no name of a label: {shown}, and none of {', '.join(TAKEN)}"
+    for label in label_texts(solution):
+        if label in solution.tables.behavior.roles.categorical:
+            return f"labels: {label!r} is also a categorical column of the behavior table; one of them must be renamed"
     try:
         trees = label_trees(solution)
     except ValueError as error:
@@ -131,16 +135,20 @@ def _finite(number: Column) -> Column:
 
 
 def _sum(number: Column) -> Column:
-    """As an integer: sums of doubles depend on the order of rows."""
-    micros = F.sum(F.round(number * F.lit(MICRO)).cast("bigint"))
-    return F.coalesce(micros, F.lit(0)) / F.lit(MICRO)
+    """As an integer: sums of doubles depend on the order of rows. A value or a sum beyond MOST is missing."""
+    micros = _micros(number)
+    return F.when(F.count(micros) > 0, F.try_sum(micros) / F.lit(MICRO)).otherwise(F.lit(0.0))
+
+
+def _micros(number: Column) -> Column:
+    return F.round(F.when(F.abs(number) <= F.lit(MOST), number) * F.lit(MICRO)).cast("bigint")
 
 
 _OF_GROUP = {
     "max": lambda x: F.max(x),
     "min": lambda x: F.min(x),
     "sum": _sum,
-    "avg": lambda x: F.try_divide(_sum(x), F.count(x)),
+    "avg": lambda x: F.try_divide(_sum(x), F.count(_micros(x))),
     "count": lambda condition: F.count_if(condition).cast("double"),
 }
 _OF_VALUES = {

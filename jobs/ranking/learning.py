@@ -18,7 +18,7 @@ from jobs.lib.ranking_params import Ranking, Target
 from jobs.lib.solution import Solution
 from jobs.ranking.boosting import Sides, Trained, refitted, searched, trained
 from jobs.ranking.calibration import platt
-from jobs.ranking.feature_list import category_columns, context_categories, feature_list, number_columns
+from jobs.ranking.feature_list import context_categories, feature_list, is_left_out
 from jobs.ranking.judging import Current, judged
 from jobs.ranking.labels import label_texts
 from jobs.ranking.matrices import MAX_BIN, Features, Part, matrix, part_of
@@ -31,7 +31,7 @@ class Columns:
     """The training rows' model columns: which have values, their categories, and the usual context."""
 
     def __init__(self, solution: Solution) -> None:
-        self._features = feature_list(solution)
+        self._features, self._leave_out = feature_list(solution), solution.ranking.leave_out
         self._numbers: set[str] = set()
         self._scaled = {name: np.zeros(3) for name in self._features.scaled}  # values, their sum, that of squares
         self._categories = {name: Counter() for name in self._features.categories}
@@ -50,9 +50,10 @@ class Columns:
 
     def features(self) -> Features:
         """In model order: None for a number, mean and deviation of one that is a z-score, else the categories. Empty
-        columns are left out."""
+        columns are left out, and those of `ranking.leave_out`."""
         numbers = {name: self._scale(name) for name in self._features.numbers if name in self._numbers}
-        return numbers | {name: known for name in self._categories if (known := self._known(name))}
+        found = numbers | {name: known for name in self._categories if (known := self._known(name))}
+        return {name: of for name, of in found.items() if not is_left_out(name, self._leave_out)}
 
     def _scale(self, name: str) -> tuple[float, float] | None:
         if name not in self._scaled:
@@ -126,14 +127,13 @@ def _trained(
     ranking, features, targets = solution.ranking, columns.features(), targets_of(solution)
     in_files = cache if parts["train"].rows > ranking.external_memory_rows else None
     sides = _binned(samples, parts, features, ranking, in_files)
-    known = [*number_columns(solution), *category_columns(solution)]
-    params, search = searched(targets[0], sides, ranking, known)
+    params, search = searched(targets[0], sides, ranking)
     # XGBoost keeps a matrix's requests once they are set, so what is ranked within them comes last.
     if search is not None and targets[0].is_ranked:
         del sides
         sides = _binned(samples, parts, features, ranking, in_files)
     ranked_last = sorted(targets, key=lambda t: t.is_ranked)
-    found = {t.label: trained(t, sides, ranking, known, params) for t in ranked_last}
+    found = {t.label: trained(t, sides, ranking, params) for t in ranked_last}
     calibration = {
         t.label: _calibration(found[t.label], t, sides)
         for t in targets

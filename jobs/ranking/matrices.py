@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xgboost
 
+from jobs.lib.errors import DataError
 from jobs.ranking.model_input import model_frame
 from jobs.ranking.training_rows import IS_FLAGGED, IS_SAMPLED, Samples, without_flagged
 
@@ -48,6 +49,11 @@ def part_of(samples: Samples, days: list[str], labels: list[str], looked_at=None
     for ds, read in samples.each(days):
         rows = _kept(read, part) if is_training else read
         for name in labels:
+            if rows.column(name).null_count:
+                raise DataError(
+                    f"samples of ds={ds} were made before there was a label {name}: `recflow backfill run --nodes "
+                    "rank_samples` makes them anew"
+                )
             values[name].append(rows.column(name).to_numpy().astype(np.float32))
         part.per_day.append(rows.num_rows)
         sizes, request = _requests(rows)
@@ -110,9 +116,12 @@ def _kept(rows: pa.Table, part: Part | None = None) -> pa.Table:
 
 def _requests(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Rows of each request, and the number of each row's: the rows of a request lie together."""
-    ids = rows.column("request_id").combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.diff(ids, prepend=-1))
-    sizes = np.diff(np.append(starts, len(ids)))
+    is_first = np.zeros(rows.num_rows, bool)
+    for name in ("request_id", "user_id"):  # a request is of one user
+        ids = rows.column(name).combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+        is_first |= np.diff(ids, prepend=-1) != 0
+    starts = np.flatnonzero(is_first)
+    sizes = np.diff(np.append(starts, rows.num_rows))
     return sizes, np.repeat(np.arange(len(sizes)), sizes)
 
 

@@ -95,7 +95,7 @@ def baselines(rows: pa.Table, prior: float, solution: Solution) -> dict[str, tup
     """Subject -> (scores, chances if they are such); prior stands in where the item has no rate yet."""
     name, is_rate = baseline_column(solution)
     values = _known(rows, name, prior if is_rate else 0.0)
-    found: dict = {ITEM_CTR: (values, values if is_rate else None)}
+    found: dict = {ITEM_CTR: (values, values if is_rate and is_own_rate(solution) else None)}
     if (counted := count_column(solution)) in rows.column_names:
         found[POPULARITY] = (_known(rows, counted, 0.0), None)
     return found
@@ -105,6 +105,12 @@ def baseline_column(solution: Solution) -> tuple[str, bool]:
     """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
     rate = f"item__ctr_{max(solution.features.windows)}d"
     return (rate, True) if rate in number_columns(solution) else (count_column(solution), False)
+
+
+def is_own_rate(solution: Solution) -> bool:
+    """Is the item's rate one of the label that models are judged by?"""
+    label = f"is_{solution.target}"
+    return target_label(solution) == label and label not in solution.ranking.labels
 
 
 def count_column(solution: Solution) -> str:

@@ -62,8 +62,12 @@ def problem_in(solution: Solution) -> str | None:
             text = label_texts(solution)[target.label]
             return f"targets: {target.objective} cannot learn {target.label}, {text}: {why}; reg:squarederror can"
     has_rate = "ctr" in [name for name, *_ in windows_of(solution, "item").rates]
-    if ranking.gate.measure == "log_loss" and not (has_rate and targets[0].is_probability):
-        return "gate.measure: log_loss needs impressions among features.events, and a probability as the first target"
+    is_own = targets[0].label == f"is_{solution.target}" and targets[0].label not in ranking.labels
+    if ranking.gate.measure == "log_loss" and not (has_rate and is_own and targets[0].is_probability):
+        return (
+            "gate.measure: log_loss needs impressions among features.events, and as the first target a probability of "
+            f"is_{solution.target} as it is by default: that is what an item's own rate is held against"
+        )
     try:
         score_of(solution)
     except ValueError as error:

@@ -70,7 +70,7 @@ def train(request: Request, cache: Path) -> Model:
     from jobs.ranking.training_rows import stored
 
     solution = request.solution
-    samples = stored(solution, request.days, solution.ranking.exclude_suspicious_users)
+    samples = stored(solution, request.days, request.days if solution.ranking.exclude_suspicious_users else None)
     return learned(samples, solution, newest_model(solution, request.before), cache)
 
 

@@ -75,8 +75,8 @@ def in_memory(table: pa.Table) -> Samples:
     return Samples({ds: rows.num_rows for ds, rows in by_day.items()}, by_day.__getitem__)
 
 
-def stored(solution: Solution, days: list[str], leave_out: bool = False) -> Samples:
-    """The samples of committed days. leave_out: IS_FLAGGED marks users who are in `suspicious_users` on any of them.
+def stored(solution: Solution, days: list[str], flagged_on: list[str] | None = None) -> Samples:
+    """The samples of committed days. flagged_on: IS_FLAGGED marks users who are in `suspicious_users` on any of these.
 
     Days are kept as read where all are to be held in memory anyway (`ranking.external_memory_rows`).
     """
@@ -86,7 +86,7 @@ def stored(solution: Solution, days: list[str], leave_out: bool = False) -> Samp
     share = limit / total if limit and total > limit else None
     if share is not None:
         log.warning("%s: %s of %s rows, chosen by a hash (max_train_rows)", table, f"{limit:,}", f"{total:,}")
-    flagged = _flagged(solution, days) if leave_out else None
+    flagged = None if flagged_on is None else _flagged(solution, flagged_on)
     kept: dict[str, pa.Table] = {}
     orders: dict[str, pa.Array] = {}  # a day is read several times, and sorting it takes as long as reading it
 

@@ -93,12 +93,15 @@ def test_a_current_model_of_another_label_is_compared_by_its_order_and_never_sta
     click = samples.column("is_click").to_numpy()
     praise = click * (np.random.default_rng(3).random(len(click)) < 0.7)
     samples = samples.append_column("is_praise", pa.array(praise.astype(np.int32)))
-    for measure in ("gauc", "log_loss"):
-        wanted = {"targets": [{"label": "is_praise"}], "gate": {"measure": measure, "margin": 0.05}}
-        told = rank_model(samples, demo_solution(ranking=SMALL | wanted), (BEFORE, good)).metadata["gate"]
+    of_praises = {"targets": [{"label": "is_praise"}], "gate": {"margin": 0.05}}
+    praising = rank_model(samples, demo_solution(ranking=SMALL | of_praises), (BEFORE, good))
+    for wanted, current, said in (
+        (of_praises, good, "beside the model of 20261029 GAUC"),
+        ({"gate": {"measure": "log_loss"}}, praising, "has no log-loss of this one"),
+    ):
+        told = rank_model(samples, demo_solution(ranking=SMALL | wanted), (BEFORE, current)).metadata["gate"]
         figures = told["current"]["figures"]["current"]
         assert told["accepted"] and figures["gauc"] > 0.75 and "log_loss" not in figures
-        said = "beside the model of 20261029 GAUC" if measure == "gauc" else "has no log-loss of this one"
         assert said in told["reason"]
 
 
@@ -147,3 +150,6 @@ def test_log_loss_is_refused_where_the_items_own_rate_is_not_there_to_beat():
     assert demo_solution(ranking=wanted).ranking.gate.measure == "log_loss"
     with pytest.raises(ValidationError, match="log_loss needs impressions among features.events"):
         demo_solution(ranking=wanted, features={"events": ["click", "praise"]})
+    for other in ({"targets": [{"label": "is_praise"}]}, {"labels": {"is_click": "max(if(event = 'praise', 1, 0))"}}):
+        with pytest.raises(ValidationError, match="as the first target a probability of is_click as it is by default"):
+            demo_solution(ranking=wanted | other)

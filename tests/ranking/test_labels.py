@@ -124,6 +124,13 @@ def test_defaults_are_expressions_and_labels_are_added_or_said_otherwise(spark):
     for label in label_columns(solution):
         spec = contract.spec(label)
         assert (spec.role, spec.type) == ("label", types[label]) and types[label] in ("int", "double")
+    texts = {
+        "label_sum": "sum(pow(value, 9))",
+        "label_mean": "avg(pow(value, 9))",
+        "label_one": "sum(value * 8e12) + 1",
+    }
+    [a] = labelled(spark.createDataFrame(rows[:2], EVENTS), demo_solution(ranking={"labels": texts})).collect()
+    assert [a[label] for label in texts] == [0.0, 0.0, 1.0]  # the ninth power of 30 is more than is summed
     negative = spark.range(1).select(*of_nothing(solution).values()).first()
     assert list(negative) == [0, 0, 0.0, 0, 0.0, 1.0]  # 1 - least(1, 0)
 
@@ -161,6 +168,7 @@ def test_what_does_not_hold_is_refused_by_label_and_column(text, said):
     ({"labels": {"is_x": "max(if(event = 'click', 2, 0))"}}, "ranking.labels.is_x: it can be 2, not only 0 or 1"),
     ({"labels": {"clicked": "max(1)"}}, "ranking.labels: 'clicked' is no name of a label: is_…, ln_…, label_…"),
     ({"labels": {"is_flagged": "max(1)"}}, "ranking.labels: 'is_flagged' is no name of a label"),
+    ({"labels": {"is_x": "least(max(if(event = 'click', 1, 0)), 7)"}}, "ranking.labels.is_x: it can be 7, not only 0"),
     ({"labels": LABELS, "targets": [{"label": "label_grade"}]},
      "binary:logistic cannot learn label_grade, if(count(event = 'praise') > 0, 2, max(if(event = 'click', 1, 0))): "
      "it can be 2, not only 0 or 1"),
@@ -179,6 +187,9 @@ def test_a_label_that_cannot_be_learned_so_is_refused_by_name_and_value(ranking,
     ("max(if(event = 'click', 1, 0))", {0, 1}),
     ("if(sum(value) > 3, 2, -max(if(value > 1, 1, 0)))", {2, 0, -1}),
     ("least(2, if(count(true) > 1, 3, 0)) * 2 - 1", {3, -1}),
+    ("least(max(if(event = 'click', 1, 0)), 7)", {0, 1, 7}),  # 7 where there is no event
+    ("least(max(if(event = 'click', 1, 0)) + max(if(event = 'praise', 1, 0)), 1)", {0, 1}),
+    ("greatest(max(if(event = 'click', 1, 0)), min(if(event = 'click', 3, 2)))", {0, 1, 2, 3}),
     ("sum(if(event = 'click', 1, 0))", None),
     ("max(if(event = 'click', value, 0))", None),
 ])  # fmt: skip
@@ -186,11 +197,17 @@ def test_which_values_are_possible(text, values):
     assert values_of(label_trees(demo_solution(ranking={"labels": {"label_x": text}}))["label_x"]) == values
 
 
+def test_a_label_is_not_called_like_a_column_beside_it():
+    roles = {"behavior": {"roles": {"categorical": ["is_new"]}}}
+    with pytest.raises(ValidationError, match="ranking.labels: 'is_new' is also a categorical column of the behavior"):
+        demo_solution(tables=roles, ranking={"labels": {"is_new": "max(if(event = 'click', 1, 0))"}})
+
+
 def test_a_name_of_unusual_letters_stands_in_backticks():
     behavior = {"roles": {"value": "play time", "categorical": ["net-type"]}}
     text = "sum(if(`net-type` = 'wifi', `play time`, 0))"
     wanted = demo_solution(tables={"behavior": behavior}, ranking={"labels": {"label_x": text}})
-    assert label_trees(wanted)["label_x"].leaves() == {Leaf("event", "net-type"), Leaf("event", "play time")}
+    assert set(label_trees(wanted)["label_x"].leaves()) == {Leaf("event", "net-type"), Leaf("event", "play time")}
     with pytest.raises(ValidationError, match="unknown name 'no such' at column 5"):
         demo_solution(ranking={"labels": {"label_x": "sum(`no such`)"}})
 

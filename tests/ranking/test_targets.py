@@ -17,6 +17,7 @@ from jobs.lib.errors import DataError
 from jobs.lib.ranking_params import Ranking, Target
 from jobs.ranking.boosting import constraints, row_weights
 from jobs.ranking.calibration import calibrated, platt, unsampled
+from jobs.ranking.feature_list import category_columns, number_columns
 from jobs.ranking.learning import learned
 from jobs.ranking.matrices import Part, part_of
 from jobs.ranking.model_card import card
@@ -145,7 +146,7 @@ def test_a_score_that_is_no_number_is_an_error_and_a_constant_is_one_for_every_r
         ({"monotone": {"sc*": 1}}, "ranking.monotone: 'sc*' matches scene, a category"),
         ({"monotone": {"hour": 1, "ho*": -1}}, "ranking.monotone: hour is given 1 and, by 'ho*', -1"),
         ({"gate": {"measure": "log_loss"}, "targets": [{"label": "ln_playtime", "objective": "reg:squarederror"}]},
-         "gate.measure: log_loss needs impressions among features.events, and a probability as the first target"),
+         "gate.measure: log_loss needs impressions among features.events, and as the first target a probability"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_at_load_by_name_and_position(ranking, said):
@@ -167,7 +168,7 @@ def test_the_parameters_that_may_be_given_are_xgboosts_own():
         "colsample_bynode": 0.75, "reg_lambda": 2.0, "reg_alpha": 0.5, "max_bin": 64, "num_parallel_tree": 2,
         "max_cat_to_onehot": 2, "max_cat_threshold": 8, "lambdarank_pair_method": "mean",
         "lambdarank_num_pair_per_sample": 2, "lambdarank_normalization": False, "lambdarank_score_normalization": False,
-        "lambdarank_unbiased": True, "lambdarank_bias_norm": 2.0, "ndcg_exp_gain": False,
+        "ndcg_exp_gain": False,
     }  # fmt: skip
     assert set(given) == set(Known.__annotations__)
     params = demo_solution(ranking={"params": given}).ranking.params
@@ -212,12 +213,41 @@ def test_weights_shift_no_published_probability():
     assert [["calibration" in t for t in model.targets] for model in (plain, weighted)] == [[False] * 2, [True] * 2]
 
 
+def test_requests_of_two_users_with_one_number_stay_apart():
+    rows = [("20261101", "1", user, item, item == "a", False) for user in ("u", "v") for item in "ab"]
+    columns = list(zip(*rows, strict=True))
+    names = ("ds", "request_id", "user_id", "item_id", "is_click", IS_SAMPLED)
+    samples = in_memory(pa.table(dict(zip(names, columns, strict=True))))
+    assert part_of(samples, samples.days, ["is_click"]).requests.tolist() == [2, 2]
+
+
+def test_samples_from_before_a_label_are_named():
+    rows = {"ds": ["20261101"], "request_id": ["1"], "user_id": ["u"], "item_id": ["a"]}
+    samples = in_memory(pa.table(rows | {"is_long": pa.array([None], pa.int32())}))
+    with pytest.raises(DataError, match="samples of ds=20261101 were made before there was a label is_long"):
+        part_of(samples, samples.days, ["is_long"])
+
+
+def test_what_is_left_out_is_not_learned_from():
+    solution = demo_solution(ranking=SMALL | {"leave_out": ["user__*", "hour", "item__category"]})
+    model = rank_model(sample_table(solution), solution)
+    names = {feature["name"] for feature in model.metadata["features"]}
+    every = {*number_columns(solution), *category_columns(solution)}
+    assert names == {name for name in every if not name.startswith("user__")} - {"hour", "item__category"}
+    assert model.metadata["metrics"]["model"]["auc"] > 0.7
+    for patterns, said in (
+        (["item__nope*"], "'item__nope\\*' matches no model column"),
+        (["*"], "no model column is left"),
+    ):
+        with pytest.raises(ValidationError, match=f"ranking.leave_out: {said}"):
+            demo_solution(ranking={"leave_out": patterns})
+
+
 def test_constraints_follow_patterns():
     features = {"hour": None, "item__ctr_3d": None, "item__ctr_7d": None, "scene": ["a"]}
-    known = [*features, "item__ctr_15d"]
-    assert constraints({"item__ctr_*": 1, "hour": -1}, features, known) == {"monotone_constraints": "(-1,1,1,0)"}
-    assert constraints({"item__ctr_15d": 1}, features, known) == {"monotone_constraints": "(0,0,0,0)"}
-    assert constraints({}, features, known) == {}
+    assert constraints({"item__ctr_*": 1, "hour": -1}, features) == {"monotone_constraints": "(-1,1,1,0)"}
+    assert constraints({"item__ctr_15d": 1}, features) == {}
+    assert constraints({}, features) == {}
 
 
 def test_a_constrained_model_never_falls_as_the_feature_rises():
@@ -263,7 +293,24 @@ def test_platts_fit_and_the_chance_among_all_items_on_offer():
         0.0,
         1.0,
     ]  # one in five: four negatives for each
-    assert platt(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, 0, 1]))["slope"] > 0  # apart, and still finite
+    assert 0 < platt(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, 0, 1]))["slope"] < 100  # apart, and still finite
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_platts_fit_stands_few_positives_with_far_scores(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(2_000) < 40
+    scores = np.where(labels, rng.exponential(2, 2_000), rng.exponential(0.5, 2_000))
+    fit = platt(scores, labels)
+    smoothed = np.where(labels, 41 / 42, 1 / 1_962)
+    assert calibrated(scores, fit).mean() == pytest.approx(smoothed.mean(), abs=1e-6) and 0 < fit["slope"] < 10
+
+
+def test_platts_fit_never_turns_an_order_round(caplog):
+    labels = np.arange(200) < 20
+    fit = platt(np.where(labels, 0.0, 1.0) + np.arange(200) % 7, labels)
+    assert fit["slope"] == 0 and calibrated(np.array([5.0]), fit) == pytest.approx([0.1], abs=0.01)
+    assert "the wrong way round" in caplog.text
 
 
 def test_the_rate_of_negatives_is_what_was_drawn_of_what_was_on_offer():
