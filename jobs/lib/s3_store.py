@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from botocore.exceptions import ClientError
+
 from jobs.lib.object_store import CHUNK_BYTES, MissingObject, ObjectChanged, Stored, checked_key, checked_prefix
 from jobs.lib.s3_client import backoff, client, patiently, s3_options
-from jobs.lib.s3_errors import told
+from jobs.lib.s3_errors import FORBIDDEN, told
 from jobs.lib.s3_upload import checksum, upload_parts
 
 T = TypeVar("T")
@@ -131,11 +133,22 @@ class S3Store:
         try:
             return self._ask(key, lambda: self.client.head_object(**self._at(key), **asked))
         except MissingObject:
-            seen = (self.client.meta.endpoint_url, self.bucket)
-            if seen not in _buckets_seen:
-                self._ask(None, lambda: self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1))
-                _buckets_seen.add(seen)
+            self._refuse_missing_bucket()
             raise
+
+    def _refuse_missing_bucket(self) -> None:
+        """Asked once. Who may not list cannot know."""
+        seen = (self.client.meta.endpoint_url, self.bucket)
+        if seen in _buckets_seen:
+            return
+        listing = functools.partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        with self._told(None):
+            try:
+                patiently(self.root, listing)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in FORBIDDEN:
+                    raise
+        _buckets_seen.add(seen)
 
     def _at(self, key: str) -> dict[str, str]:
         checked_key(key)

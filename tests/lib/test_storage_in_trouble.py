@@ -212,6 +212,11 @@ def test_a_missing_bucket_is_told_from_a_missing_object(faulty, act):  # noqa: F
     assert not isinstance(error.value, MissingObject)
 
 
+def test_who_may_not_list_still_learns_that_an_object_is_missing(store, faulty):  # noqa: F811
+    faulty.plan = lambda method, path, nth: Fault(403, "AccessDenied") if "list-type" in path else None
+    assert not store.exists("a")
+
+
 def test_without_credentials_the_line_says_which_variables(bucket, monkeypatch):  # noqa: F811
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
