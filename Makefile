@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults lint bench judge judge-ranking ui stop lock clean distclean
+.PHONY: help setup demo test test-faults versitygw lint bench judge judge-ranking ui stop lock clean distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
@@ -21,6 +21,9 @@ test: setup ## unit tests, and a small flow through the real scheduler
 
 test-faults: setup ## kill, corrupt and fill up on purpose: some twenty minutes
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+versitygw: setup ## install a real S3 server for the tests (compiles for some minutes; needs Go)
+	@infra/setup/versitygw.sh
 
 lint: setup ## style, the compose file, and what must not be in the repository
 	@$(BIN)/python infra/lint.py

@@ -15,6 +15,7 @@ from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import load_solution
+from jobs.publish import bundle_cli
 from jobs.serve import cli as serve_cli
 
 log = logging.getLogger("recflow")
@@ -91,16 +92,6 @@ def _clean_up(arguments: argparse.Namespace) -> None:
 def _validate(arguments: argparse.Namespace) -> None:
     solution = load_solution(arguments.solution)
     print(f"{solution.path}: scenario {solution.scenario}, {len(solution.nodes())} nodes: it holds")
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    from jobs.publish.bundle import verify
-
-    problems = verify(arguments.address)
-    for problem in problems:
-        print(problem)
-    print(f"{arguments.address}: {'it holds' if not problems else f'{len(problems)} problems'}")
-    return 1 if problems else 0
 
 
 def _freeze(arguments: argparse.Namespace) -> None:
@@ -189,9 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     cleaning = command("clean-up", _clean_up, "Remove what is older than `retention:` says, as of a day.", "solution")
     cleaning.add_argument("--ds", help="the day that ages are counted from, yyyymmdd")
     command("validate", _validate, "Check a solution file.", "solution")
-    bundle = command("bundle", _verify, "Check every object of a published bundle against its manifest.")
-    bundle.add_argument("action", choices=["verify"])
-    bundle.add_argument("address", help="a bundle, or a scenario's published folder (then its latest)")
+    bundle_cli.add_to(command("bundle", bundle_cli.run, "List, verify, pin, remove or go back to published bundles."))
     serve_cli.add_recommend(command("recommend", serve_cli.run_recommend, "Show a user's published list."))
     serve_cli.add_related(command("related", serve_cli.run_related, "Show what is related to an item, as published."))
     serve_cli.add_explain(command("explain", serve_cli.run_explain, "Say why an item is on a user's list, or not."))

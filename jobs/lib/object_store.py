@@ -2,7 +2,7 @@
 
 Both kinds promise the same: a reader sees an object whole or not at all, keys stay under the root, listings are
 sorted, and a missing object is a `MissingObject` that names its address. S3 takes the standard AWS_* variables,
-AWS_ENDPOINT_URL included.
+AWS_ENDPOINT_URL included, and those of jobs/lib/s3_client.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from jobs.lib.errors import RecflowError
 
@@ -32,6 +32,14 @@ class MissingObject(StoreError):
 
 class ObjectChanged(StoreError):
     """A swap found other content than was expected: someone else wrote in between."""
+
+
+class Stored(NamedTuple):
+    """An object as a listing shows it. modified: seconds since 1970, by the storage's clock."""
+
+    key: str
+    bytes: int
+    modified: float
 
 
 class Store(Protocol):
@@ -55,8 +63,14 @@ class Store(Protocol):
     def size(self, key: str) -> int:
         """Bytes."""
 
+    def reported_sha256(self, key: str) -> str | None:
+        """Of the content (hex), as the storage computed it itself; None where it did not."""
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys that start with `prefix` (a string, not necessarily whole path parts)."""
+
+    def stored(self, prefix: str = "") -> list[Stored]:
+        """The same with sizes and times."""
 
     def copy(self, src_key: str, dst_key: str) -> None:
         """Inside the store: no bytes pass through this process on S3."""
@@ -133,6 +147,10 @@ class FileStore:
             raise MissingObject(f"no object at {self.url(key)}")
         return self._path(key).stat().st_size
 
+    def reported_sha256(self, key: str) -> str | None:
+        self.size(key)
+        return None
+
     def list(self, prefix: str = "") -> list[str]:
         top = self.folder / checked_prefix(prefix).rpartition("/")[0]
         found = []
@@ -140,6 +158,14 @@ class FileStore:
             relative = PurePosixPath(Path(folder).relative_to(self.folder).as_posix())
             found += [str(relative / name) for name in names if not _is_own(name)]
         return sorted(key for key in found if key.startswith(prefix))
+
+    def stored(self, prefix: str = "") -> list[Stored]:
+        found = []
+        for key in self.list(prefix):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                about = self._path(key).stat()
+                found.append(Stored(key, about.st_size, about.st_mtime))
+        return found
 
     def copy(self, src_key: str, dst_key: str) -> None:
         self.size(src_key)

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 
 WINDOWED = ("actions_daily", "user_features", "item_features", "biases", "rank_samples", "suspicious_users")
 USUAL = 180
+FEWEST_BUNDLES = 2  # a reader may still be at the one before
 BY_DAY = 2  # days of the other tables that a run reads: its own and, to judge lists, the one before
 
 
 class Retention(Strict):
     """`tables` names nodes of the flow or input tables that are kept longer or shorter than `days`.
+    `bundles`: how many of the newest published ones `recflow bundle gc` leaves.
 
     Without `days`, a table is kept for USUAL days, or for what is read of it where that is more.
     """
 
     days: int | None = Field(None, ge=1)
     tables: dict[str, Annotated[int, Field(ge=1)]] = {}
+    bundles: int = Field(30, ge=FEWEST_BUNDLES, le=10_000)
 
 
 def kept_days(solution: Solution) -> dict[str, int | None]:

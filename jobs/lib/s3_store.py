@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import functools
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-import boto3
-from boto3.exceptions import S3UploadFailedError
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from jobs.lib.object_store import CHUNK_BYTES, MissingObject, ObjectChanged, StoreError, checked_key, checked_prefix
+from jobs.lib.object_store import CHUNK_BYTES, MissingObject, ObjectChanged, Stored, checked_key, checked_prefix
+from jobs.lib.s3_client import backoff, client, patiently, s3_options
+from jobs.lib.s3_errors import FORBIDDEN, told
+from jobs.lib.s3_upload import checksum, upload_parts
 
-_S3_VARIABLES = (
-    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"
-)  # fmt: skip
+T = TypeVar("T")
+ONE_COPY_BYTES = 5 << 30  # more is copied in parts, by boto3
+_buckets_seen: set[tuple[str, str]] = set()
 
 
 class S3Store:
@@ -26,22 +26,38 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
         self.bucket, self.prefix = bucket, prefix
         self.root = f"s3://{bucket}/{prefix}".rstrip("/")
-        self.client = _s3_client(os.getpid(), *(os.environ.get(name, "") for name in _S3_VARIABLES))
+        self.client = client()
 
     def put(self, key: str, data: bytes) -> None:
-        with self._errors(key):
-            self.client.put_object(**self._at(key), Body=data)
+        self._ask(key, lambda: self._put(key, data))
 
     def put_file(self, key: str, path: str | Path) -> None:
-        with self._errors(key):
-            self.client.upload_file(str(path), self.bucket, self._at(key)["Key"])
+        file, options = Path(path), s3_options()
+        if file.stat().st_size <= options.part_bytes:
+            self.put(key, file.read_bytes())
+            return
+        again = functools.partial(patiently, self.url(key))
+        with self._told(key):
+            upload_parts(self.client, self._at(key), file, options.part_bytes, options.encryption, again)
 
     def get(self, key: str) -> bytes:
         return self._get(key)[0]
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        with self._errors(key):
-            yield from self.client.get_object(**self._at(key))["Body"].iter_chunks(CHUNK_BYTES)
+        """An answer that breaks off goes on from where it was, if the object is still the same."""
+        done, same = 0, {}
+        with self._told(key):
+            for again in backoff(self.url(key)):
+                try:
+                    rest = {"Range": f"bytes={done}-"} if done else {}
+                    answer = self.client.get_object(**self._at(key), **rest, **same)
+                    same = {"IfMatch": answer["ETag"]}
+                    for piece in answer["Body"].iter_chunks(CHUNK_BYTES):
+                        done += len(piece)
+                        yield piece
+                    return
+                except Exception as error:
+                    again(error)
 
     def exists(self, key: str) -> bool:
         try:
@@ -51,28 +67,38 @@ class S3Store:
         return True
 
     def size(self, key: str) -> int:
-        with self._errors(key):
-            return self.client.head_object(**self._at(key))["ContentLength"]
+        return self._head(key)["ContentLength"]
+
+    def reported_sha256(self, key: str) -> str | None:
+        """Of an object that went up in parts, storage knows only a checksum of checksums."""
+        found = self._head(key, ChecksumMode="ENABLED").get("ChecksumSHA256", "")
+        return base64.b64decode(found).hex() if found and "-" not in found else None
 
     def list(self, prefix: str = "") -> list[str]:
+        return [found.key for found in self.stored(prefix)]
+
+    def stored(self, prefix: str = "") -> list[Stored]:
         top = f"{self.prefix}/" if self.prefix else ""
-        with self._errors(None):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=top + checked_prefix(prefix)
-            )
-            return sorted(found["Key"].removeprefix(top) for page in pages for found in page.get("Contents", []))
+        asked = {"Bucket": self.bucket, "Prefix": top + checked_prefix(prefix)}
+        pages = self._ask(None, lambda: list(self.client.get_paginator("list_objects_v2").paginate(**asked)))
+        found = [item for page in pages for item in page.get("Contents", [])]
+        return sorted(Stored(f["Key"].removeprefix(top), f["Size"], f["LastModified"].timestamp()) for f in found)
 
     def copy(self, src_key: str, dst_key: str) -> None:
-        with self._errors(src_key):
-            self.client.copy(self._at(src_key), self.bucket, self._at(dst_key)["Key"])
+        """Storage computes the SHA-256 of the whole copy, in parts or not as the source may have come."""
+        source, target = self._at(src_key), self._at(dst_key)
+        asked = {"ChecksumAlgorithm": "SHA256", **s3_options().encryption}
+        if self.size(src_key) < ONE_COPY_BYTES:
+            self._ask(src_key, lambda: self.client.copy_object(CopySource=source, **target, **asked))
+        else:
+            self._ask(src_key, lambda: self.client.copy(source, *target.values(), ExtraArgs=asked))
 
     def move(self, src_key: str, dst_key: str) -> None:
         self.copy(src_key, dst_key)
         self.delete(src_key)
 
     def delete(self, key: str) -> None:
-        with self._errors(key):
-            self.client.delete_object(**self._at(key))
+        self._ask(key, lambda: self.client.delete_object(**self._at(key)))
 
     def swap(self, key: str, expected: bytes | None, new: bytes) -> None:
         condition = {"IfNoneMatch": "*"}
@@ -82,56 +108,56 @@ class S3Store:
                 raise ObjectChanged(f"{self.url(key)} was changed by someone else")
             condition = {"IfMatch": tag}
         try:
-            with self._errors(key):
-                self.client.put_object(**self._at(key), Body=new, **condition)
+            self._ask(key, lambda: self._put(key, new, **condition))
         except (ObjectChanged, MissingObject):
-            # A put whose answer got lost is sent again by boto3, and then meets its own first success.
+            # A put whose answer got lost is sent again, and then meets its own first success.
             if not self.exists(key) or self.get(key) != new:
                 raise ObjectChanged(f"{self.url(key)} was changed by someone else") from None
 
     def url(self, key: str) -> str:
         return f"{self.root}/{checked_key(key)}"
 
+    def _put(self, key: str, data: bytes, **condition: str) -> None:
+        asked = {**checksum(data), **s3_options().encryption, **condition}
+        self.client.put_object(**self._at(key), Body=data, **asked)
+
     def _get(self, key: str) -> tuple[bytes, str]:
-        with self._errors(key):
+        def read() -> tuple[bytes, str]:
             answer = self.client.get_object(**self._at(key))
             return answer["Body"].read(), answer["ETag"]
+
+        return self._ask(key, read)
+
+    def _head(self, key: str, **asked: str) -> dict:
+        """An answer to HEAD has no body, so it does not tell a missing bucket from a missing object."""
+        try:
+            return self._ask(key, lambda: self.client.head_object(**self._at(key), **asked))
+        except MissingObject:
+            self._refuse_missing_bucket()
+            raise
+
+    def _refuse_missing_bucket(self) -> None:
+        """Asked once. Who may not list cannot know."""
+        seen = (self.client.meta.endpoint_url, self.bucket)
+        if seen in _buckets_seen:
+            return
+        listing = functools.partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        with self._told(None):
+            try:
+                patiently(self.root, listing)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in FORBIDDEN:
+                    raise
+        _buckets_seen.add(seen)
 
     def _at(self, key: str) -> dict[str, str]:
         checked_key(key)
         return {"Bucket": self.bucket, "Key": f"{self.prefix}/{key}" if self.prefix else key}
 
-    @contextlib.contextmanager
-    def _errors(self, key: str | None):
-        address = self.root if key is None else self.url(key)
-        try:
-            yield
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("404", "NoSuchKey", "NotFound"):
-                raise MissingObject(f"no object at {address}") from error
-            if code in ("412", "PreconditionFailed", "409", "ConditionalRequestConflict"):
-                raise ObjectChanged(f"{address} was changed by someone else") from error
-            raise StoreError(f"{address}: {code} {error.response['Error'].get('Message', '')}".rstrip()) from error
-        except (BotoCoreError, S3UploadFailedError) as error:
-            raise StoreError(f"{address}: {error}") from error
+    def _ask(self, key: str | None, act: Callable[[], T]) -> T:
+        """What storage answers; refusals and what does not pass in time as a StoreError."""
+        with self._told(key):
+            return patiently(self.root if key is None else self.url(key), act)
 
-
-@functools.cache
-def _s3_client(_process: int, *variables: str):
-    """One client per process (a fork must not share it) and environment: making one costs more than most requests."""
-    s3_endpoint, endpoint, region, default_region, *_ = variables
-    options = {
-        "retries": {"max_attempts": 6, "mode": "standard"},
-        "connect_timeout": 10,
-        "read_timeout": 60,
-        # Checksum trailers are unknown to many S3-compatible storages; every object is verified by sha256 anyway.
-        "request_checksum_calculation": "when_required",
-        "response_checksum_validation": "when_required",
-    }
-    if s3_endpoint or endpoint:
-        options["s3"] = {"addressing_style": "path"}
-    session = boto3.session.Session()
-    return session.client(
-        "s3", region_name=region or default_region or session.region_name or "us-east-1", config=Config(**options)
-    )
+    def _told(self, key: str | None):
+        return told(self.root if key is None else self.url(key), self.bucket, self.client.meta.endpoint_url)

@@ -68,37 +68,40 @@ def folder_of(ds: str, version: str) -> str:
 def latest(address: str) -> dict[str, str]:
     """The pointer of a scenario: {ds, version, manifest}. Raises MissingObject or BundleError."""
     store = open_store(address)
-    return _pointer(store, store.get(POINTER))
+    return read_pointer(store, store.get(POINTER))
 
 
-def point(address: str, ds: str, version: str) -> None:
-    """Let readers follow this bundle from now on, a later day's one included: the deliberate way back."""
-    store = open_store(address)
-    if not store.exists(f"{folder_of(ds, version)}/{MANIFEST}"):
-        raise MissingObject(f"no bundle at {store.url(folder_of(ds, version))}")
-    move_pointer(store, ds, version, back=True)
+def move_pointer(store: Store, ds: str, version: str, back: bool = False) -> str | None:
+    """Lead readers to a complete bundle. What is returned says why they stay where they are; None: they follow.
 
-
-def move_pointer(store: Store, ds: str, version: str, back: bool = False) -> bool:
-    """Move latest.json to a complete bundle; False when it stays, because it is at a later ds and `back` is not set."""
-    moved = {"ds": ds, "version": version, "manifest": f"{folder_of(ds, version)}/{MANIFEST}"}
-    for _ in range(5):
+    They stay at a later ds, unless `back` is set, and at the same ds where another publish of it was quicker.
+    """
+    moved, was_beaten = pointer_to(ds, version), False
+    for _ in range(10):
         present = store.get(POINTER) if store.exists(POINTER) else None
         if present is not None:
-            current = _pointer(store, present)
+            current = read_pointer(store, present)
             if current == moved:
-                return True
+                return None
             if current["ds"] > ds and not back:
-                return False
+                return f"{POINTER} is at ds={current['ds']}, later than {ds}"
+            if current["ds"] == ds and was_beaten:
+                return f"another publish of ds={ds} was quicker: {POINTER} is at its version {current['version']}"
         try:
             store.swap(POINTER, present, json_bytes(moved))
         except ObjectChanged:
-            continue  # another day's publish came in between: decide again
-        return True
+            was_beaten = True  # decide again
+            continue
+        return None
     raise BundleError(f"{store.url(POINTER)} is being changed by others all the time")
 
 
-def _pointer(store: Store, data: bytes) -> dict[str, str]:
+def pointer_to(ds: str, version: str) -> dict[str, str]:
+    return {"ds": ds, "version": version, "manifest": f"{folder_of(ds, version)}/{MANIFEST}"}
+
+
+def read_pointer(store: Store, data: bytes) -> dict[str, str]:
+    """What latest.json says. Raises BundleError."""
     try:
         pointer = json.loads(data)
         complete = all(isinstance(pointer[name], str) for name in ("ds", "version", "manifest"))

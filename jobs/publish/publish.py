@@ -33,6 +33,7 @@ from jobs.publish.report_figures import Measures
 from jobs.publish.report_history import HISTORY_DAYS
 from jobs.publish.sample_lists import ACTED_ON_DAYS
 from jobs.publish.snapshot import published_items, published_lists, published_users
+from jobs.publish.under_way import staging_folder
 from jobs.ranking.feature_definition import definition_of
 from jobs.ranking.feature_list import feature_list
 from jobs.ranking.model_card import card
@@ -67,18 +68,18 @@ def publish(solution: Solution, ds: str, back: bool = False) -> str:
     check_filters(solution, ds)
     address = f"{settings().publish_root}/{solution.scenario}"
     store = open_store(address)
-    staging = release.open_staging(store, ds)
-    staged = _tables(solution, ds, f"{address}/{staging}")
-    totals, measures = totals_of(solution, ds), measures_of(solution, ds)
-    model = model_of(solution, ds, totals)
-    notes = notes_of(solution, ds, model, measures)
-    small = _small_objects(solution, ds, model)
-    small["report/index.html"] = report(figures_of(solution, ds, totals, model, measures, notes)).encode()
-    about = {**_about(solution, ds, model, measures), "notes": notes}
-    folder, moved = release.release(store, staging, staged, small, about, back)
+    with staging_folder(store, ds) as staging:
+        staged = _tables(solution, ds, f"{address}/{staging}")
+        totals, measures = totals_of(solution, ds), measures_of(solution, ds)
+        model = model_of(solution, ds, totals)
+        notes = notes_of(solution, ds, model, measures)
+        small = _small_objects(solution, ds, model)
+        small["report/index.html"] = report(figures_of(solution, ds, totals, model, measures, notes)).encode()
+        about = {**_about(solution, ds, model, measures), "notes": notes}
+        folder, staying = release.release(store, staging, staged, small, about, back)
     log.info("published %s", store.url(folder))
-    if not moved:
-        log.info("readers stay where they are: latest.json is at a later ds than %s", ds)
+    if staying:
+        log.warning("readers do not follow %s: %s", store.url(folder), staying)
     return store.url(folder)
 
 

@@ -7,20 +7,24 @@ pointer where it was; the next one makes up what is missing, and leaves alone wh
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jobs.lib.object_store import Store
-from jobs.publish.bundle import MANIFEST, THREADS, Entry, entry, folder_of, manifest_of, matches, move_pointer
+from jobs.publish.bundle import (
+    MANIFEST,
+    THREADS,
+    BundleError,
+    Entry,
+    entry,
+    folder_of,
+    manifest_of,
+    matches,
+    move_pointer,
+)
 from jobs.publish.formats import json_bytes
-
-
-def open_staging(store: Store, ds: str) -> str:
-    """A folder of this run's own; what runs that died left behind is removed."""
-    _discard(store, f"_staging/ds={ds}/")
-    return f"_staging/ds={ds}/{uuid.uuid4().hex}"
+from jobs.publish.under_way import refuse_removed
 
 
 def release(
@@ -30,15 +34,17 @@ def release(
     small: dict[str, bytes],
     about: dict[str, Any],
     back: bool = False,
-) -> tuple[str, bool]:
-    """The bundle's folder, and whether readers follow it now.
+) -> tuple[str, str | None]:
+    """The bundle's folder, and why readers do not follow it (None: they do).
 
-    staged: what lies in the staging folder; small: key -> bytes of the rest; about: what the manifest says beside its
-    objects, ds among it. Readers at a later ds stay there unless `back` is set.
+    staging: of under_way.staging_folder, which claims the day; staged: what lies in it; small: key -> bytes of the
+    rest; about: what the manifest says beside its objects, ds among it. Readers at a later ds stay there unless `back`
+    is set. Raises BundleError when an object arrives with other content, or the version is being removed.
     """
     objects = [*staged, *[entry(key, data) for key, data in small.items()]]
     manifest = manifest_of(objects, about)
     folder = folder_of(about["ds"], manifest["version"])
+    refuse_removed(store, about["ds"], manifest["version"])
 
     def place(e: Entry) -> None:
         if matches(store, f"{folder}/{e.key}", e):
@@ -47,6 +53,8 @@ def release(
             store.put(f"{folder}/{e.key}", small[e.key])
         else:
             store.move(f"{staging}/{e.key}", f"{folder}/{e.key}")
+        if not _arrived(store, f"{folder}/{e.key}", e):
+            raise BundleError(f"{store.url(f'{folder}/{e.key}')} arrived with other content than was sent (sha256)")
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(place, objects))
@@ -54,9 +62,12 @@ def release(
     text = json_bytes(manifest)
     if not matches(store, f"{folder}/{MANIFEST}", entry(MANIFEST, text)):
         store.put(f"{folder}/{MANIFEST}", text)
-    moved = move_pointer(store, about["ds"], manifest["version"], back)
-    _discard(store, f"{staging}/")
-    return folder, moved
+    return folder, move_pointer(store, about["ds"], manifest["version"], back)
+
+
+def _arrived(store: Store, key: str, expected: Entry) -> bool:
+    """By the SHA-256 that storage computed from what it got, where it did; else by what it gives back."""
+    return store.reported_sha256(key) == expected.sha256 or matches(store, key, expected)
 
 
 def _only(store: Store, folder: str, objects: Sequence[Entry]) -> None:
@@ -65,8 +76,3 @@ def _only(store: Store, folder: str, objects: Sequence[Entry]) -> None:
     for key in store.list(f"{folder}/"):
         if key not in wanted:
             store.delete(key)
-
-
-def _discard(store: Store, prefix: str) -> None:
-    for key in store.list(prefix):
-        store.delete(key)

@@ -13,7 +13,7 @@ from jobs.flow.running import run_node
 from jobs.lib.days import day_range
 from jobs.lib.solution import Solution, load_solution
 from tests.faults.world import FIRST, LAST, SOLUTION, seen
-from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401
+from tests.lib.stores import bucket, s3_server, store_url, versitygw  # noqa: F401
 
 IN_CI = {
     "test_readers_see_a_whole_bundle_wherever_all_processes_of_a_publish_are_killed[file]",

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from jobs.publish.publish import publish
-from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 - fixtures
+from tests.lib.stores import bucket, s3_server, store_url, versitygw  # noqa: F401 - fixtures
 from tests.publish.builders import DS, solution, write_day
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.publish.bundle import BundleError, entry, latest, manifest_of, point, verify
+from jobs.publish.bundle import BundleError, entry, latest, manifest_of, verify
 from jobs.publish.formats import json_bytes
 from tests.publish.builders import DS
 
@@ -101,16 +101,6 @@ def test_nothing_at_an_address_is_a_problem(store_url):
     assert verify(store_url) == [f"{store_url}: neither manifest.json nor latest.json is here"]
     with pytest.raises(MissingObject):
         latest(store_url)
-
-
-def test_readers_can_be_pointed_at_any_bundle_that_is_there(store_url):
-    put_bundle(store_url, "20261120")
-    older = latest(store_url)
-    put_bundle(store_url, DS)
-    point(store_url, older["ds"], older["version"])
-    assert latest(store_url) == older
-    with pytest.raises(MissingObject):
-        point(store_url, DS, "c-0")
 
 
 def test_tools_that_are_not_ours_open_the_bundle(bundle):

@@ -11,7 +11,7 @@ import yaml
 from jobs.data.source_files import filesystem_of
 from jobs.lib.cli import main
 from jobs.register.guess import propose
-from tests.lib.stores import bucket, s3_server, store_url  # noqa: F401 (fixtures)
+from tests.lib.stores import bucket, s3_server, store_url, versitygw  # noqa: F401 (fixtures)
 from tests.register.guesses import NOON, guessed, table
 
 
