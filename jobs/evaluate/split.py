@@ -63,7 +63,7 @@ def cut_at(acts: DataFrame, share: float) -> int:
                     return second["event_time"]
                 row -= second["count"]
         row -= day["count"]
-    raise RecflowError("there is nothing to split: no event with a weight above 0, or for a ranking no impression")
+    raise RecflowError("there are no acts to split: no event with a weight above 0, or for a ranking no impression")
 
 
 def _last_of_each_user(events: DataFrame, is_act, share: float) -> tuple[DataFrame, DataFrame]:
