@@ -18,7 +18,7 @@ from jobs.ranking.intervals import Estimate, Judged, Measured, Samples, plain
 from jobs.ranking.models import Model
 from jobs.ranking.pairs import places
 from jobs.ranking.slices import slices
-from jobs.ranking.targets import target_label, targets_of
+from jobs.ranking.targets import is_own_rate, target_label, targets_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,12 +105,6 @@ def baseline_column(solution: Solution) -> tuple[str, bool]:
     """The item's own rate, or without impressions its count, over the longest window; is it a probability?"""
     rate = f"item__ctr_{max(solution.features.windows)}d"
     return (rate, True) if rate in number_columns(solution) else (count_column(solution), False)
-
-
-def is_own_rate(solution: Solution) -> bool:
-    """Is the item's rate one of the label that models are judged by?"""
-    label = f"is_{solution.target}"
-    return target_label(solution) == label and label not in solution.ranking.labels
 
 
 def count_column(solution: Solution) -> str:

@@ -31,6 +31,12 @@ def target_label(solution: Solution) -> str:
     return targets_of(solution)[0].label
 
 
+def is_own_rate(solution: Solution) -> bool:
+    """Is an item's own rate (`item__ctr_*`) the rate of the label that models are judged by?"""
+    label = f"is_{solution.target}"
+    return target_label(solution) == label and label not in solution.ranking.labels
+
+
 def score_of(solution: Solution) -> str:
     """The expression whose value orders the lists."""
     return check_formula(solution.ranking.score or target_label(solution), _names(targets_of(solution)))
@@ -62,8 +68,8 @@ def problem_in(solution: Solution) -> str | None:
             text = label_texts(solution)[target.label]
             return f"targets: {target.objective} cannot learn {target.label}, {text}: {why}; reg:squarederror can"
     has_rate = "ctr" in [name for name, *_ in windows_of(solution, "item").rates]
-    is_own = targets[0].label == f"is_{solution.target}" and targets[0].label not in ranking.labels
-    if ranking.gate.measure == "log_loss" and not (has_rate and is_own and targets[0].is_probability):
+    is_held_against = has_rate and is_own_rate(solution) and targets[0].is_probability
+    if ranking.gate.measure == "log_loss" and not is_held_against:
         return (
             "gate.measure: log_loss needs impressions among features.events, and as the first target a probability of "
             f"is_{solution.target} as it is by default: that is what an item's own rate is held against"
