@@ -1,7 +1,7 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults versitygw lint bench judge judge-ranking ui stop lock clean distclean
+.PHONY: help setup demo test test-faults cluster-test versitygw lint bench judge judge-ranking ui stop lock clean distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
@@ -17,10 +17,13 @@ demo: setup ## 30 days of planted data, the last day through Airflow, published;
 	@$(BIN)/recflow demo $(ARGS)
 
 test: setup ## unit tests, and a small flow through the real scheduler
-	@$(BIN)/python -m pytest -m "not faults" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -m "not faults and not cluster" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-faults: setup ## kill, corrupt and fill up on purpose: some twenty minutes
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+cluster-test: versitygw ## docker-compose.yml's services as processes: Postgres, a Spark cluster, S3; ten minutes or so
+	@$(BIN)/python -m pytest tests/cluster -m cluster $(ARGS)
 
 versitygw: setup ## install a real S3 server for the tests (compiles for some minutes; needs Go)
 	@infra/setup/versitygw.sh

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from jobs.lib import partitions
-from jobs.lib.errors import ContractError
+from jobs.lib.errors import ContractError, WriterError
 
 if TYPE_CHECKING:
     import deltalake
@@ -55,8 +57,10 @@ def replace_days(
     """Of a table, exactly these days become these files; a day without a file becomes empty.
 
     wanted: the columns of the rows, `ds` included. Columns that the table lacks are added to it. Raises ContractError
-    when a column has another type there. is_new: whatever is there is dropped, its columns too.
+    when a column has another type there, WriterError when another writer commits at the same time. is_new: whatever is
+    there is dropped, its columns too.
     """
+    from deltalake import CommitProperties
     from deltalake.transaction import AddAction, create_table_with_add_actions
 
     now_ms = int(time.time() * 1000)  # of the log entry alone
@@ -64,11 +68,20 @@ def replace_days(
         AddAction(f.path, f.bytes, {"ds": f.ds}, now_ms, True, json.dumps({"numRecords": f.rows})) for f in files
     ]
     target, options = partitions.delta_address(address)
+    # A commit that is tried again after somebody else's would add these files beside those that it was to replace.
+    once = CommitProperties(max_commit_retries=0)
     table = partitions.delta_at(address)
     if table is None or is_new:
-        create_table_with_add_actions(
-            target, wanted, actions, mode="overwrite", partition_by=["ds"], storage_options=options
-        )
+        with _one_writer(address):
+            create_table_with_add_actions(
+                target,
+                wanted,
+                actions,
+                mode="error" if table is None else "overwrite",
+                partition_by=["ds"],
+                storage_options=options,
+                commit_properties=once,
+            )
         return
     known = {field.name: field for field in table.schema().fields}
     for field in wanted.fields:
@@ -77,6 +90,25 @@ def replace_days(
             raise ContractError(f"{address}: column {field.name} is {there} in the table, {field.type} in the new rows")
     if new := [field for field in wanted.fields if field.name not in known]:
         table.alter.add_columns(new)
-    table.create_write_transaction(
-        actions, "overwrite", table.schema(), partition_by=["ds"], partition_filters=[("ds", "in", days)]
-    )
+    with _one_writer(address):
+        table.create_write_transaction(
+            actions,
+            "overwrite",
+            table.schema(),
+            partition_by=["ds"],
+            partition_filters=[("ds", "in", days)],
+            commit_properties=once,
+        )
+
+
+@contextlib.contextmanager
+def _one_writer(address: str) -> Iterator[None]:
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except DeltaError as error:
+        said = str(error).splitlines()[0]
+        if not isinstance(error, CommitFailedError) and "already exists" not in said:  # made by the other one
+            raise
+        raise WriterError(f"{address}: another writer committed at the same time; run this again ({said})") from None

@@ -25,6 +25,10 @@ class DataError(RecflowError):
     """Data cannot be read or written; names table, ds, and the file, column or value."""
 
 
+class WriterError(RecflowError):
+    """Another writer came first; nothing of this one's was committed. Running it again is safe."""
+
+
 class MissingPartition(RecflowError):
     """An input partition is not there; names the table and the ds."""
 

@@ -1,6 +1,7 @@
 """One writer per table among the processes of an installation: daily runs, backfills and commands take turns.
 
-The locks are the operating system's, on files under RECFLOW_HOME: a process that dies lets go of its own.
+The locks are the operating system's, on files under RECFLOW_HOME: a process that dies lets go of its own. A warehouse
+in a bucket may have writers on several hosts: there a lease is taken as well (jobs/lib/leases.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import fcntl
 import logging
 from collections.abc import Iterator
 
+from jobs.lib.leases import lease
+from jobs.lib.object_store import open_store
 from jobs.lib.settings import settings
 
 log = logging.getLogger("recflow")
@@ -28,6 +31,8 @@ def writing(*tables: str) -> Iterator[None]:
             except BlockingIOError:
                 log.info("%s is being written by another process: waiting for it", table)
                 fcntl.flock(file, fcntl.LOCK_EX)
+            if settings().warehouse.startswith("s3a://"):
+                held.enter_context(lease(open_store(settings().warehouse_root), table))
         yield
 
 

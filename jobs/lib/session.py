@@ -37,7 +37,7 @@ def spark() -> SparkSession:
 
 
 def _session() -> SparkSession:
-    from pyspark import SparkContext
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     if SparkContext._active_spark_context is not None:
@@ -49,9 +49,13 @@ def _session() -> SparkSession:
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # Spark's tasks are the threads
     if config.spark_master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # no look-up of the host's name, nothing on the network
-    builder = SparkSession.builder.master(config.spark_master).appName("recflow")
-    for key, value in _options(config).items():
+    builder, options = SparkSession.builder.master(config.spark_master).appName("recflow"), _options(config)
+    for key, value in options.items():
         builder = builder.config(key, value)
+    if secret := _cluster_secret(config):
+        # What is known when the JVM starts is in its command line, for every user to see: this comes afterwards.
+        SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(options.items())))
+        builder = builder.config("spark.authenticate", "true").config("spark.authenticate.secret", secret)
     session = builder.getOrCreate()
     package = PROJECT_ROOT / "package.zip"  # of a deployed version; what is baked into a cluster's workers is another
     if package.exists() and not config.spark_master.startswith("local"):
@@ -86,6 +90,7 @@ def _options(config: Settings) -> dict[str, str]:
         # 10,000 rows are a batch. The limit in bytes is asked after row by row, and a NULL list makes that quadratic.
         "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
         "spark.sql.parquet.compression.codec": "zstd",
+        "spark.databricks.delta.snapshotPartitions": "2",  # of a log; those of our tables are short
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",  # what may be collected is bounded where it is collected
         "spark.driver.extraJavaOptions": java_options,
@@ -101,15 +106,35 @@ def _options(config: Settings) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.ui.enabled": "false",
             "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 2)),
-            "spark.databricks.delta.snapshotPartitions": "2",
             "spark.default.parallelism": str(os.cpu_count() or 2),
         }
     else:
-        options |= {"spark.jars": ",".join(jars), "spark.executor.extraJavaOptions": "-Duser.timezone=UTC"}
-        options["spark.executorEnv.POLARS_MAX_THREADS"] = "1"
+        options |= _cluster_options(jars)
     if config.warehouse.startswith("s3a://"):
         options |= _s3a_options()
     return options
+
+
+def _cluster_options(jars: list[str]) -> dict[str, str]:
+    """Of a driver whose executors are elsewhere; whatever it is not about stands in spark-defaults.conf as usual.
+
+    RECFLOW_WORKER_JARS: the folder of the jars on every worker, where they have them (our image does). Without it each
+    executor is sent the 703 MB when it starts.
+    """
+    options = {"spark.executor.extraJavaOptions": "-Duser.timezone=UTC", "spark.executorEnv.POLARS_MAX_THREADS": "1"}
+    if folder := os.environ.get("RECFLOW_WORKER_JARS"):
+        options |= {
+            "spark.driver.extraClassPath": os.pathsep.join(jars),
+            "spark.executor.extraClassPath": f"{folder}/*",
+        }
+    else:
+        options["spark.jars"] = ",".join(jars)
+    return options
+
+
+def _cluster_secret(config: Settings) -> str | None:
+    """What master, workers and drivers of a standalone cluster prove themselves with; Spark's own name for it."""
+    return os.environ.get("_SPARK_AUTH_SECRET") if config.spark_master.startswith("spark://") else None
 
 
 def _s3a_options() -> dict[str, str]:

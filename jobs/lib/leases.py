@@ -1,0 +1,119 @@
+"""One writer per table among hosts that share a warehouse: an object per table says who holds it.
+
+A swap of that object takes and frees it (jobs/lib/object_store.py); nobody deletes it. Who holds it counts up in it
+every BEAT_SEC. Who waits takes it over when it has stayed as it was for DEAD_SEC of his own clock: clocks need not
+agree. A holder that was taken for dead (asleep, cut off) finds that out when it frees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+
+from jobs.lib.errors import WriterError
+from jobs.lib.object_store import MissingObject, ObjectChanged, Store, StoreError
+
+log = logging.getLogger("recflow")
+
+BEAT_SEC = 20.0
+DEAD_SEC = 120.0
+LOOK_SEC = 1.0
+FREE = b"{}"
+
+
+@contextlib.contextmanager
+def lease(store: Store, table: str) -> Iterator[None]:
+    """Hold the table. Waits, and says so, for whoever holds it; raises WriterError when it was not held to the end."""
+    key, beats = f"_writers/{table}.json", _beats()
+    held, ended = _taken(store, table, key, next(beats)), threading.Event()
+
+    def count() -> None:
+        nonlocal held
+        while not ended.wait(BEAT_SEC):
+            beat = next(beats)
+            try:
+                with _not_fatal(table):
+                    store.swap(key, held, beat)
+                    held = beat
+            except ObjectChanged:
+                return  # lost; told when the work ends
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        counting.join()
+        _free(store, table, key, held)
+
+
+def _taken(store: Store, table: str, key: str, mine: bytes) -> bytes:
+    """`mine`, once it stands there."""
+    seen, since, told = None, time.monotonic(), False
+    while True:
+        found = _content(store, key)
+        if found != seen:
+            seen, since = found, time.monotonic()
+        is_free, is_dead = found in (None, FREE), time.monotonic() - since > DEAD_SEC
+        if is_free or is_dead:
+            if is_dead and not is_free:
+                log.warning("%s: nothing was heard of %s for %.0f s: taken over", table, _holder(found), DEAD_SEC)
+            with contextlib.suppress(ObjectChanged):
+                store.swap(key, found, mine)
+                return mine
+        elif not told:
+            log.info("%s is being written by %s: waiting for it", table, _holder(found))
+            told = True
+        time.sleep(LOOK_SEC)
+
+
+def _free(store: Store, table: str, key: str, held: bytes) -> None:
+    try:
+        with _not_fatal(table):
+            store.swap(key, held, FREE)
+    except ObjectChanged:
+        by = _holder(_content(store, key) or FREE)
+        raise WriterError(f"{table}: was taken over by {by} while this ran; run it again") from None
+
+
+@contextlib.contextmanager
+def _not_fatal(table: str) -> Iterator[None]:
+    """A storage in trouble may answer next time; until then nobody else gets the table either."""
+    try:
+        yield
+    except ObjectChanged:
+        raise
+    except StoreError as error:
+        log.warning("%s: its lease could not be renewed: %s", table, error)
+
+
+def _beats() -> Iterator[bytes]:
+    """What the holder writes, each time another."""
+    by, beat = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}, 0
+    while True:
+        yield json.dumps({**by, "beat": beat}).encode()
+        beat += 1
+
+
+def _content(store: Store, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except MissingObject:
+        return None
+
+
+def _holder(content: bytes) -> str:
+    """As messages name it."""
+    try:
+        told = json.loads(content)
+        return f"pid {told['pid']} on {told['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "somebody else"

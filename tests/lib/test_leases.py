@@ -1,0 +1,111 @@
+import logging
+import threading
+import time
+
+import pytest
+
+from jobs.lib import leases, partitions
+from jobs.lib.delta_files import DataFile, replace_days
+from jobs.lib.errors import WriterError
+from jobs.lib.object_store import StoreError, open_store
+from jobs.lib.settings import settings
+from tests.lib.stores import s3_server, store_url, versitygw  # noqa: F401
+
+KEY = "_writers/hot.json"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    for name, seconds in (("BEAT_SEC", 0.05), ("DEAD_SEC", 0.6), ("LOOK_SEC", 0.02)):
+        monkeypatch.setattr(leases, name, seconds)
+
+
+@pytest.fixture
+def store(store_url):  # noqa: F811
+    return open_store(store_url)
+
+
+def test_of_many_writers_one_is_at_work_at_a_time_and_each_gets_its_turn(store, quick):
+    inside, most, done = [], [], []
+
+    def work(name):
+        with leases.lease(store, "hot"):
+            inside.append(name)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.remove(name)
+        done.append(name)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert (sorted(done), set(most), store.get(KEY)) == ([0, 1, 2, 3, 4], {1}, leases.FREE)
+
+
+def test_who_is_alive_keeps_the_table_however_long_it_takes(store, quick, caplog):
+    caplog.set_level(logging.INFO, "recflow")
+    got = threading.Event()
+
+    def second():
+        with leases.lease(store, "hot"):
+            got.set()
+
+    with leases.lease(store, "hot"):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not got.wait(1.5)  # more than twice as long as the dead are waited for
+    assert got.wait(10)
+    waiting.join()
+    assert "hot is being written by pid" in caplog.text and "taken over" not in caplog.text
+
+
+def test_the_table_of_a_dead_writer_is_taken_over(store, quick, caplog):
+    store.put(KEY, b'{"host": "far", "pid": 7, "id": "x", "beat": 3}')
+    with leases.lease(store, "hot"):
+        assert b"far" not in store.get(KEY)
+    assert "hot: nothing was heard of pid 7 on far for 1 s: taken over" in caplog.text
+
+
+def test_a_writer_that_was_taken_for_dead_is_told(store, quick):
+    told = "^hot: was taken over by pid 8 on near while this ran; run it again$"
+    with pytest.raises(WriterError, match=told), leases.lease(store, "hot"):
+        store.put(KEY, b'{"host": "near", "pid": 8, "id": "y", "beat": 0}')
+        time.sleep(0.2)
+    assert b"near" in store.get(KEY)
+
+
+def test_a_storage_in_trouble_costs_the_others_a_wait_and_the_holder_nothing(store, quick, monkeypatch, caplog):
+    def broken(*_):
+        raise StoreError("s3://b/x: 503")
+
+    with leases.lease(store, "hot"):
+        monkeypatch.setattr(store, "swap", broken)
+        time.sleep(0.2)
+    monkeypatch.undo()
+    assert "hot: its lease could not be renewed: s3://b/x: 503" in caplog.text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_commits_at_once_leave_one_writers_rows_and_tell_the_other(warehouse, monkeypatch, is_first):
+    """The trap: tried again after the other's, a commit would add its files beside files that it never saw."""
+    import deltalake
+    import pyarrow as pa
+
+    address = f"{settings().warehouse_root}/t"
+    wanted = deltalake.Schema.from_arrow(pa.schema([("n", pa.int64()), ("ds", pa.string())]))
+
+    def commit(name, ds="20261101"):
+        replace_days(address, [ds], [DataFile(f"ds={ds}/{name}.parquet", ds, 1, 1, 0)], wanted)
+
+    if not is_first:
+        commit("before", "20261031")
+    stale = partitions.delta_at(address)
+    commit("winner")
+    monkeypatch.setattr(partitions, "delta_at", lambda _: stale)
+    with pytest.raises(WriterError, match="t: another writer committed at the same time; run this again"):
+        commit("loser")
+    monkeypatch.undo()
+    files = [f.rpartition("/")[2] for f in deltalake.DeltaTable(address).file_uris()]
+    assert sorted(files) == ["winner.parquet"] if is_first else ["before.parquet", "winner.parquet"]
