@@ -33,6 +33,7 @@ def main() -> int:
         "ruff format": lambda: run(*RUFF, "format", "--check", "--quiet", "--output-format=concise", "."),
         "shell scripts parse": shell_scripts,
         "docker-compose.yml": compose,
+        "Dockerfile": lambda: run(str(Path(sys.executable).parent / "hadolint"), "infra/airflow/Dockerfile"),
         "nothing forbidden in tracked files": forbidden,
     }
     failed = []
@@ -81,12 +82,17 @@ def compose() -> str:
     for name, service in services.items():
         if not re.search(r":[\w.-]*\d", service.get("image", "")) or service["image"].endswith(":latest"):
             problems.append(f"service {name}: image is not pinned to a version")
+        if name != "init" and "healthcheck" not in service:
+            problems.append(f"service {name}: no healthcheck")
+        if "limits" not in service.get("deploy", {}).get("resources", {}):
+            problems.append(f"service {name}: no limits of cpu and memory")
+        problems += [f"service {name}: port {p} is open to all" for p in service.get("ports", []) if p[:4] != "127."]
     for name, default in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)(:-[^}]*)?\}", text):
         problems.append(f"{name} may be empty or has a default ({default}): use ${{{name}:?…}}")
     if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
         needed = set(re.findall(r"\$\{(\w+):\?", text))
         values = [f"{name}=x" for name in sorted(needed)]
-        problems.append(run("env", *values, "docker", "compose", "-f", str(file), "config", "--quiet"))
+        problems.append(run("env", *values, "docker", "compose", "--profile=*", "-f", str(file), "config", "--quiet"))
     return "\n".join(filter(None, problems))
 
 

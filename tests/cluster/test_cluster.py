@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -31,11 +34,11 @@ BACKFILL = [*RECFLOW, "backfill", "run", "--from", DAYS[0], "--to", DAYS[-1], "-
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(request):
     """The whole stack, up and healthy, with the solution deployed."""
-    made = Cluster(tmp_path_factory.mktemp("cluster"), SOLUTION)
-    made.folder.chmod(0o755)  # Postgres runs as another user
-    made.folder.parent.chmod(0o755)
+    folder = Path(tempfile.mkdtemp(prefix="recflow-cluster-"))  # pytest's own is closed to Postgres, another user
+    folder.chmod(0o755)
+    made = Cluster(folder, SOLUTION)
     try:
         made.start_all()
         airflow = Airflow(made.ui, "admin", SECRETS["RECFLOW_UI_PASSWORD"])
@@ -45,8 +48,13 @@ def cluster(tmp_path_factory):
             assert time.monotonic() < deadline, f"Airflow does not come up; see {made.folder / 'logs'}"
             time.sleep(1)
         yield made
-    finally:
+    except BaseException:
+        print(f"logs: {folder / 'logs'}")
         made.stop_all()
+        raise
+    made.stop_all()
+    if not request.session.testsfailed:
+        shutil.rmtree(folder)
 
 
 @contextmanager

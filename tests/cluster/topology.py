@@ -130,7 +130,7 @@ class Cluster:
             os.chown(data, account.pw_uid, account.pw_gid)
         secret = data.parent / "postgres-password"
         secret.write_text(SECRETS["POSTGRES_PASSWORD"])
-        secret.chmod(0o644)
+        secret.chmod(0o644)  # of a folder that goes with the test
         auth = ["--auth=scram-sha-256", f"--pwfile={secret}", "--username=airflow"]
         initdb = [programs / "initdb", *auth, data / "db"]
         subprocess.run(initdb, check=True, cwd=data, stdout=subprocess.DEVNULL, **user)
