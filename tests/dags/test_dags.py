@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ from types import SimpleNamespace
 import pendulum
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jobs.lib import partitions
 from jobs.lib.cli import _parser
-from jobs.lib.errors import Skipped
+from jobs.lib.errors import Skipped, SolutionError
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.solution import load_solution
 from tests.dags.conftest import DAGS, FILES
@@ -35,6 +37,24 @@ def edges(dag):
 
 def test_home_page_has_the_arrows_of_the_golden_file(dag):
     assert edges(dag("home_page")) == GOLDEN.read_text().splitlines()
+
+
+def test_a_solution_file_more_in_dags_is_all_that_a_scenario_needs(dag, tmp_path, monkeypatch, solution_file):
+    (tmp_path / "dags").mkdir()
+    file = tmp_path / "dags" / "shop.yaml"
+    file.write_text(solution_file.read_text().replace("home_page", "shop"))
+    (tmp_path / "dags" / "broken.yaml").write_text("scenario: broken\n")
+    monkeypatch.setattr("jobs.lib.scenarios.PROJECT_ROOT", tmp_path)
+    read = runpy.run_path(str(DAGS / "flow.py")) | runpy.run_path(str(DAGS / "flow_backfill.py"))
+    there = {value.dag_id for value in read.values() if isinstance(value, DAG)}
+    assert there == {"home_page", "shop", "home_page_backfill", "shop_backfill"}
+    assert edges(read["shop"]) == sorted(line.replace("home_page", "shop") for line in edges(dag("home_page")))
+    params = read["shop_backfill"].params
+    form = {name: params[name] for name in params if name not in ("from", "to")}
+    asked = read["shop_backfill"].task_dict["run"].arguments(form | {"from": "20261101", "to": "20261121"})
+    assert asked[2:4] == ["--solution", str(file)]
+    with pytest.raises(SolutionError, match="broken.yaml: timezone: "):
+        runpy.run_path(str(DAGS / "solutions_hold.py"))
 
 
 def test_task_ids_are_the_names_of_tables_and_nodes(dag):
