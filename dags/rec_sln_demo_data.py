@@ -1,16 +1,18 @@
 """The demo's data, one run per day: one node writes the day's partition of the user, item and behavior tables.
 
-The anchors of `home_page` wait for what this makes. Your own tables need no such DAG: whatever commits their partitions
-lets the anchors pass.
+The anchors of `home_page` and `detail_page` wait for what this makes. Your own tables need no such DAG: whatever
+commits their partitions lets the anchors pass.
 """
 
 from airflow.sdk import DAG
 
 from flowlib.interval import daily, first_day
 from flowlib.nodes import job_node
-from jobs.lib.solution import find_node, load_solution
+from jobs.lib.scenarios import those_that_hold
+from jobs.lib.solution import find_node
 
-solution = load_solution()
+solutions = [*those_that_hold()[0].values()]
+solution = next((solution for solution in solutions if solution.demo), solutions[0])
 
 with DAG(
     dag_id="rec_sln_demo_data",

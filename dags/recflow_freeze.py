@@ -1,16 +1,15 @@
 """Freeze or unfreeze the anchor of an input table, from the UI: trigger it and choose the table.
 
-A frozen table holds every ds that arrives at its anchor, visibly; unfrozen, each runs once. The same as the commands
-`recflow freeze` and `recflow unfreeze`.
+A frozen table holds every ds that arrives at its anchor, in each scenario, visibly; unfrozen, each runs once. The same
+as the commands `recflow freeze` and `recflow unfreeze`.
 """
 
 from airflow.sdk import DAG, Param
 
 from flowlib.commands import CommandNode
-from jobs.lib.solution import load_solution
+from jobs.lib.scenarios import input_tables, those_that_hold
 
-solution = load_solution()
-tables = [table.table for table in (solution.tables.behavior, solution.tables.item, solution.tables.user) if table]
+tables = [config.table for config in reversed(input_tables(those_that_hold()[0]))]
 
 with DAG(
     dag_id="recflow_freeze",

@@ -27,7 +27,6 @@ def table_anchor(config: TableConfig, solution: Solution, poll_sec: float = POLL
     return TableAnchor(
         task_id=config.table,
         table_config=config.model_dump(mode="json"),
-        solution_path=solution.path,
         timezone=solution.timezone,
         poll_sec=poll_sec,
         timeout=timeout,
@@ -53,12 +52,9 @@ class TableAnchor(BaseSensorOperator):
     operator_extra_links = (OutputLink(),)
     output = ""
 
-    def __init__(
-        self, *, table_config: dict, solution_path: str, timezone: str, poll_sec: float, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, table_config: dict, timezone: str, poll_sec: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.table_config, self.timezone, self.poll_sec = table_config, timezone, poll_sec
-        self.solution_path = solution_path
 
     def execute(self, context: Any) -> None:
         config = TableConfig.model_validate(self.table_config)
@@ -81,7 +77,7 @@ class TableAnchor(BaseSensorOperator):
     def _pass(self, table: str, ds: str) -> None:
         """The flow goes on with a Spark job: its driver starts while Airflow gets there."""
         self.log.info("%s ds=%s is there", table, ds)
-        driver.start_early(self.solution_path, self.log.info)
+        driver.start_early(self.log.info)
 
 
 class PartitionTrigger(BaseTrigger):

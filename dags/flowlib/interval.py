@@ -38,15 +38,16 @@ def ds_of(dag_run: Any, timezone: str) -> str:
 
 
 def first_day(solution: Solution) -> datetime:
-    """The start date of the DAGs: the day on which this installation first parsed them, kept in RECFLOW_HOME/first_ds.
+    """The start date of a scenario's DAGs: the day on which this installation first parsed them, kept in
+    RECFLOW_HOME/first_ds_<scenario>.
 
     So nothing runs by itself but the nights from now on, and nights that were slept through are caught up with. Days
     before it are made by backfills. Whoever wants another first day writes it into that file.
     """
-    file = settings().home / "first_ds"
+    file = settings().home / f"first_ds_{solution.scenario}"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(f".{os.getpid()}")
+        new = file.with_name(f"{file.name}.{os.getpid()}")
         new.write_text(datetime.now(solution.zone).strftime("%Y%m%d"))
         new.replace(file)
     day = to_date(check_ds(file.read_text().strip()))

@@ -18,7 +18,7 @@ from flowlib.links import OutputLink, output_url
 from jobs.lib import driver, errors
 from jobs.lib.errors import SolutionError
 from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.solution import Node, Solution
+from jobs.lib.solution import CREATE_DATA, Node, Solution
 
 # One writer at a time; with the weight rule `upstream` an earlier day is finished before a later one goes on.
 WRITERS = {"pool": "recflow_writers", "weight_rule": "upstream"}
@@ -38,10 +38,10 @@ def virtual_node(name: str) -> VirtualNode:
 
 def job_node(node: Node, solution: Solution) -> JobNode:
     """A node that runs one job for the run's day in the Spark driver; its id is the table it writes."""
-    is_data = node.stage == "data"  # such a job writes the input tables, several at once
+    is_data = node.stage == "data"  # such a job is about several tables at once
     table = solution.tables.behavior.table if is_data else solution.table(node.name)
     return JobNode(
-        task_id=node.name if is_data else table,
+        task_id=node.name if node == CREATE_DATA else solution.table(node.name),
         table=table,
         node_name=node.name,
         solution_path=solution.path,

@@ -11,7 +11,7 @@ the table before the clean-up reads on undisturbed. Run again, it finds nothing 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from jobs.lib.days import add_days
 from jobs.lib.locks import writing
 from jobs.lib.object_store import open_store
 from jobs.lib.retention import kept_days
+from jobs.lib.scenarios import beside
 from jobs.lib.session import spark
 from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
@@ -46,10 +47,11 @@ class Cleaned:
 
 
 def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
-    """Every table of the solution that recflow writes, as of `as_of(solution, ds)`."""
-    last, cleaned, kept = as_of(solution, ds), [], kept_days(solution)
-    _remove_results(add_days(last, 1 - max(days for days in kept.values() if days is not None)))
-    for table, days in kept.items():
+    """Every table of the solution that recflow writes, as of `as_of(solution, ds)`. Of an input table that other
+    scenarios read too no day goes that one of them keeps."""
+    cleaned, kept = [], kept_by_all(solution, ds)
+    _remove_results(solution, kept.values())
+    for table, (days, last) in kept.items():
         if days is not None:
             runs.forget_before(table, add_days(last, 1 - days), _always_kept(table, solution, last))
         if not partitions.is_owned(table):
@@ -63,12 +65,35 @@ def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
     return cleaned
 
 
-def _remove_results(first_kept: str) -> None:
-    """What was judged on days that no table holds any more, and its Data Docs."""
-    store = open_store(settings().warehouse_root)
+def kept_by_all(solution: Solution, ds: str) -> dict[str, tuple[int | None, str]]:
+    """Table -> (days kept, the day that they are counted from), for each table of `kept_days`. The first day that is
+    kept is the earliest that any scenario asks for; None: kept for good."""
+    kept = {table: (days, as_of(solution, ds)) for table, days in kept_days(solution).items()}
+    for other in beside(solution):
+        last = as_of(other, ds)
+        for table, days in kept_days(other).items():
+            if table in kept:
+                kept[table] = min(kept[table], (days, last), key=_first_kept)
+    return kept
+
+
+def _first_kept(kept: tuple[int | None, str]) -> str:
+    days, last = kept
+    return "" if days is None else add_days(last, 1 - days)
+
+
+def _remove_results(solution: Solution, kept: Collection[tuple[int | None, str]]) -> None:
+    """What was judged on days that no table holds any more, and its Data Docs, but for what other scenarios made."""
+    store, first = open_store(settings().warehouse_root), min(_first_kept(k) for k in kept if k[0] is not None)
+    others = {name for other in beside(solution) for name in (other.scenario, *map(other.table, _names(other)))}
     for key in [*store.list("_quality/"), *store.list("_data_docs/")]:
-        if key.split("/")[1] < first_kept:
+        _, day, owner, *_ = key.split("/")
+        if day < first and owner not in others:
             store.delete(key)
+
+
+def _names(solution: Solution) -> list[str]:
+    return [node.name for node in solution.nodes()]
 
 
 def as_of(solution: Solution, ds: str) -> str:

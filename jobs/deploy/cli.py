@@ -6,16 +6,18 @@ import argparse
 import getpass
 import socket
 
+from jobs.lib.scenarios import add_solution_flag
+
 CHANGES = 2  # exit status of `plan` when a deployment would change something
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=60, help="of how many days stale partitions are told (default 60)")
-    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    add_solution_flag(parser)
 
 
 def add_deploy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    add_solution_flag(parser)
     _add_who(parser)
 
 

@@ -16,8 +16,8 @@ from jobs.flow.code import code_id
 from jobs.flow.lineage import config_parts
 from jobs.flow.plan import all_nodes
 from jobs.lib.contracts import Contract, load_contract
-from jobs.lib.settings import PROJECT_ROOT
-from jobs.lib.solution import Node, Solution, load_solution
+from jobs.lib.scenarios import scenarios
+from jobs.lib.solution import Node, Solution
 from jobs.ranking.feature_list import feature_list
 
 Description = dict[str, dict[str, Any]]
@@ -25,9 +25,7 @@ Description = dict[str, dict[str, Any]]
 
 def solutions(path: str | Path | None) -> dict[str, Solution]:
     """By scenario: the given solution (default as for load_solution), and the others that are in dags/."""
-    chosen = load_solution(path)
-    beside = [load_solution(file) for file in sorted((PROJECT_ROOT / "dags").glob("*.yaml"))]
-    return dict(sorted({solution.scenario: solution for solution in (*beside, chosen)}.items()))
+    return dict(sorted(scenarios(path).items()))
 
 
 def described_all(path: str | Path | None) -> dict[str, Description]:

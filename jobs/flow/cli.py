@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.lib.days import check_ds
 from jobs.lib.errors import RecflowError
+from jobs.lib.scenarios import add_solution_flag
 from jobs.lib.solution import load_solution
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set-latest", action="store_true", help="let latest.json move to an older ds")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="nodes at a time (default 1)")
     parser.add_argument("--continue", dest="goes_on", action="store_true", help="go on with the one that stopped")
-    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    add_solution_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 def add_status_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ds", help="look at the days up to this one (default: the newest that is over)")
     parser.add_argument("--days", type=int, default=60, help="how many days (default 60)")
-    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    add_solution_flag(parser)
 
 
 def show_status(arguments: argparse.Namespace) -> None:

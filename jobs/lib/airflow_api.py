@@ -18,6 +18,7 @@ from jobs.lib.errors import RecflowError
 TRIES = 5
 PARSE_SEC = 90
 RUN_APPEARS_SEC = 60
+OF_ANY_SCENARIO = "solutions_hold.py"  # its import errors may be about another DAG's solution file
 DONE = ("success", "failed", "skipped", "upstream_failed", "removed")
 TOLD = (*DONE, "running", "deferred", "up_for_retry")
 
@@ -45,11 +46,11 @@ class Airflow:
         """Wait until the DAG is parsed, then unpause it. Raises PlatformError with the import errors there are."""
         deadline = time.monotonic() + PARSE_SEC
         while self._call("PATCH", f"dags/{dag_id}", {"is_paused": False}, absent_ok=True) is None:
-            errors = self._call("GET", "importErrors")["import_errors"]
-            if errors:
+            errors, is_late = self._call("GET", "importErrors")["import_errors"], time.monotonic() > deadline
+            if errors and (is_late or any(not error["filename"].endswith(OF_ANY_SCENARIO) for error in errors)):
                 lines = [error["stack_trace"].strip().splitlines()[-1] for error in errors]
                 raise PlatformError(f"DAG {dag_id} cannot be imported: {'; '.join(lines)}")
-            if time.monotonic() > deadline:
+            if is_late:
                 raise PlatformError(f"Airflow has no DAG {dag_id} after {PARSE_SEC} s")
             time.sleep(0.5)
 

@@ -14,7 +14,8 @@ from jobs.lib import quality_cli
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import RecflowError
-from jobs.lib.solution import load_solution
+from jobs.lib.scenarios import add_solution_flag, input_tables, scenarios
+from jobs.lib.solution import is_scenario_name, load_solution
 from jobs.publish import bundle_cli
 from jobs.serve import cli as serve_cli
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     for noisy in ("py4j", "great_expectations", "matplotlib", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        if arguments.name in DEPLOYED and not arguments.solution:
+        if arguments.name in DEPLOYED and (not arguments.solution or is_scenario_name(arguments.solution)):
             from jobs.deploy.active import go_on_in_it
 
             go_on_in_it(argv)
@@ -97,10 +98,9 @@ def _validate(arguments: argparse.Namespace) -> None:
 def _freeze(arguments: argparse.Namespace) -> None:
     from jobs.lib import partitions
 
-    tables = load_solution(arguments.solution).tables
-    known = [config.table for config in (tables.user, tables.item, tables.behavior) if config is not None]
+    known = [config.table for config in input_tables(scenarios(arguments.solution))]
     if arguments.table not in known:
-        raise RecflowError(f"{arguments.table} is no input table of the solution; there are: {', '.join(known)}")
+        raise RecflowError(f"{arguments.table} is no input table of a scenario; there are: {', '.join(known)}")
     (partitions.freeze if arguments.name == "freeze" else partitions.unfreeze)(arguments.table)
     print(f"{arguments.table}: {'frozen: its days wait' if arguments.name == 'freeze' else 'not frozen'}")
 
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--from", dest="from_ds", help="first day of a range")
             added.add_argument("--to", dest="to_ds", help="last day of a range")
         if "solution" in flags:
-            added.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+            add_solution_flag(added)
         return added
 
     run = command("run", _run, "Run one job for one day or a range of days.", "days", "solution")

@@ -48,7 +48,7 @@ def run(
     solution_path = str(Path(solution_path).absolute())
     request = json.dumps({"name": name, "days": days, "solution": solution_path}).encode() + b"\n"
     for _ in range(3):  # a driver may leave between answering the call and taking the job: then the next one gets it
-        with _connected(solution_path, runner, log) as connection:
+        with _connected(runner, log) as connection:
             with contextlib.suppress(BrokenPipeError):
                 connection.sendall(request)
             if _follow(connection, name, log):
@@ -56,9 +56,9 @@ def run(
     raise DriverError(f"no Spark driver took {name}; its logs are in {_folder()}")
 
 
-def start_early(solution_path: str, log: Callable[[str], None] = print, runner: str = RUNNER) -> None:
+def start_early(log: Callable[[str], None] = print, runner: str = RUNNER) -> None:
     """Let a driver start that a job will soon ask for. One that cannot start is that job's error."""
-    with contextlib.suppress(DriverError), _connected(str(Path(solution_path).absolute()), runner, log):
+    with contextlib.suppress(DriverError), _connected(runner, log):
         pass
 
 
@@ -98,9 +98,9 @@ def _error(answer: dict) -> Exception:
 
 
 @contextlib.contextmanager
-def _connected(solution_path: str, runner: str, log: Callable[[str], None]) -> Iterator[socket.socket]:
-    """A connection to the driver for this code, these settings and this solution; started if none answers."""
-    path = _folder() / f"{_fingerprint(solution_path, runner)}.sock"
+def _connected(runner: str, log: Callable[[str], None]) -> Iterator[socket.socket]:
+    """A connection to the driver for this code and these settings; started if none answers."""
+    path = _folder() / f"{_fingerprint(runner)}.sock"
     with socket.socket(socket.AF_UNIX) as connection:
         with locked(path.parent):
             if not _answers(connection, path):
@@ -160,12 +160,13 @@ def _folder() -> Path:
     return folder
 
 
-def _fingerprint(solution_path: str, runner: str) -> str:
-    """Changes with code, schemas, solution and settings: a driver holds them as they were when it started.
+def _fingerprint(runner: str) -> str:
+    """Changes with code, schemas and settings: a driver holds them as they were when it started. Solutions it reads
+    anew for each job, so scenarios share it.
 
     A setting that is spelled out and the same one by default are one: the command line and Airflow share a driver.
     """
-    files = [*(PROJECT_ROOT / "jobs").rglob("*.py"), *SCHEMAS.rglob("*.yaml"), Path(solution_path)]
+    files = [*(PROJECT_ROOT / "jobs").rglob("*.py"), *SCHEMAS.rglob("*.yaml")]
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files) if file.exists()]
     prefixes = ("RECFLOW_", "AWS_", "SPARK_", "PYSPARK_", "JAVA_")
     in_settings = {"RECFLOW_HOME", "RECFLOW_WAREHOUSE", "RECFLOW_PUBLISH", "RECFLOW_SOLUTION"}

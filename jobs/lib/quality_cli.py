@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.lib import quality_results
 from jobs.lib.days import check_ds
+from jobs.lib.scenarios import add_solution_flag
 from jobs.lib.solution import load_solution
 
 COLUMNS = ("level", "severity", "table", "contract", "check", "observed", "orange", "red", "")
@@ -17,7 +18,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="every check of a day; ends with 1 when something blocks")
     show.add_argument("--ds", required=True, help="the day, yyyymmdd")
     show.add_argument("--table", help="only this table")
-    show.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    add_solution_flag(show)
     override = actions.add_parser("override", help="let the next write of a table and ds pass one check that blocks it")
     for flag, text in (
         ("--table", "the table that is blocked"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_
 from jobs.lib import list_params, retention
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.diagnostics_params import Diagnostics
-from jobs.lib.errors import NodeError
+from jobs.lib.errors import NodeError, SolutionError
 from jobs.lib.input_tables import Tables
 from jobs.lib.ranking_params import Ranking
 from jobs.lib.retention import Retention
@@ -221,12 +222,17 @@ def solution_file() -> Path:
     return Path(os.environ.get("RECFLOW_SOLUTION") or PROJECT_ROOT / "dags" / "home_page.yaml")
 
 
+def is_scenario_name(path: str | Path) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_]*", str(path)) is not None and not Path(path).exists()
+
+
 def load_solution(path: str | Path | None = None) -> Solution:
     """Read and validate a solution file, or a registration (then with defaults for what it does not say).
 
-    Default: `solution_file`. Raises SolutionError naming the file and the path in it.
+    path: of the file, or the name of a scenario: the default one's, else that of a file in dags/. Default:
+    `solution_file`. Raises SolutionError naming the file and the path in it.
     """
-    file = Path(path or solution_file())
+    file = _named(str(path)) if path and is_scenario_name(path) else Path(path or solution_file())
     raw = read_yaml(file)
     if "files" in raw:
         from jobs.data.registration import solution_fields
@@ -235,6 +241,16 @@ def load_solution(path: str | Path | None = None) -> Solution:
     solution = validated(Solution, raw, file)
     solution._path = str(file.absolute())
     return solution
+
+
+def _named(scenario: str) -> Path:
+    default, folder = solution_file(), PROJECT_ROOT / "dags"
+    if read_yaml(default).get("scenario") == scenario:
+        return default
+    if not (folder / f"{scenario}.yaml").exists():
+        there = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise SolutionError(f"{scenario} is neither a solution file nor a scenario; there are: {there}")
+    return folder / f"{scenario}.yaml"
 
 
 def _recall_params(index: int, line: Any) -> RecallParams:

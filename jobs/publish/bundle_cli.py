@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from jobs.lib.errors import RecflowError
 from jobs.lib.object_store import Store, open_store
 from jobs.lib.retention import FEWEST_BUNDLES
+from jobs.lib.scenarios import add_solution_flag
 from jobs.lib.settings import settings
 from jobs.lib.solution import load_solution
 
@@ -19,7 +20,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=text, description=text)
-        added.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+        add_solution_flag(added)
         if name != "verify":
             added.add_argument("--address", help="a scenario's published folder (default: the solution's)")
         return added

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.lib.days import check_ds
 from jobs.lib.errors import RecflowError
+from jobs.lib.scenarios import add_solution_flag
 from jobs.lib.settings import settings
 from jobs.lib.solution import load_solution
 
@@ -60,7 +61,7 @@ def _add_common(parser: argparse.ArgumentParser, has_size: bool = True, has_json
         "--bundle", metavar="ADDRESS", help="a bundle, or a scenario's published folder (then its latest)"
     )
     parser.add_argument("--ds", help="the solution's bundle of this day (default: its latest)")
-    parser.add_argument("--solution", help="solution file, for its scenario's name (default as for the other commands)")
+    add_solution_flag(parser)
 
 
 def run_recommend(arguments: argparse.Namespace) -> None:

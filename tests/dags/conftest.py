@@ -17,6 +17,7 @@ from jobs.lib.settings import PROJECT_ROOT  # noqa: E402
 
 DAGS = PROJECT_ROOT / "dags"
 SOLUTION = Path(__file__).parent / "solution.yaml"
+FILES = {f"{name}{suffix}": f"flow{suffix}" for name in ("home_page", "detail_page") for suffix in ("", "_backfill")}
 
 if str(DAGS) not in sys.path:
     sys.path.insert(0, str(DAGS))
@@ -31,5 +32,11 @@ def solution_file(warehouse, monkeypatch):
 
 @pytest.fixture
 def dag(solution_file):
-    """A function that reads one DAG file as Airflow does."""
-    return lambda name: runpy.run_path(str(DAGS / f"{name}.py"))["dag"]
+    """A function that reads the file of a DAG as Airflow does, and gives that DAG."""
+
+    def read(name):
+        file = FILES.get(name, name)
+        found = runpy.run_path(str(DAGS / f"{file}.py"))
+        return found[name] if name in FILES else found["dag"]
+
+    return read

@@ -20,9 +20,9 @@ RUN = {"dag_run": SimpleNamespace(run_id="r", data_interval_start=pendulum.datet
 
 @pytest.fixture(autouse=True)
 def early(monkeypatch):
-    """Solutions whose Spark driver was started early."""
+    """What was said to starts of a Spark driver ahead of its job."""
     started: list[str] = []
-    monkeypatch.setattr("flowlib.anchors.driver.start_early", lambda solution, log: started.append(solution))
+    monkeypatch.setattr("flowlib.anchors.driver.start_early", lambda log: started.append("started"))
     return started
 
 
@@ -100,7 +100,7 @@ def test_an_anchor_whose_day_is_there_does_not_wait_and_starts_a_driver(anchor, 
     partitions.write_record(events.table, DS, {"rows": 1})
     anchor.execute(RUN)
     assert anchor.output == "/recflow/shop_events/20261121"
-    assert early == [load_solution().path]
+    assert early == ["started"]
 
 
 def test_an_anchor_whose_day_is_not_there_leaves_its_worker(anchor, early):

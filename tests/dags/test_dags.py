@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pendulum
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jobs.lib import partitions
 from jobs.lib.cli import _parser
-from jobs.lib.errors import Skipped
+from jobs.lib.errors import Skipped, SolutionError
 from jobs.lib.settings import PROJECT_ROOT
 from jobs.lib.solution import load_solution
-from tests.dags.conftest import DAGS
+from tests.dags.conftest import DAGS, FILES
 
 GOLDEN = PROJECT_ROOT / "tests" / "golden" / "home_page_edges.txt"
-DAG_FILES = ("home_page", "rec_sln_demo_data", "recflow_maintenance", "home_page_backfill", "recflow_freeze")
+DAGS_OF_FILES = (*FILES, "rec_sln_demo_data", "recflow_maintenance", "recflow_freeze")
 
 
 def run_about(day):
@@ -36,6 +39,24 @@ def test_home_page_has_the_arrows_of_the_golden_file(dag):
     assert edges(dag("home_page")) == GOLDEN.read_text().splitlines()
 
 
+def test_a_solution_file_more_in_dags_is_all_that_a_scenario_needs(dag, tmp_path, monkeypatch, solution_file):
+    (tmp_path / "dags").mkdir()
+    file = tmp_path / "dags" / "shop.yaml"
+    file.write_text(solution_file.read_text().replace("home_page", "shop"))
+    (tmp_path / "dags" / "broken.yaml").write_text("scenario: broken\n")
+    monkeypatch.setattr("jobs.lib.scenarios.PROJECT_ROOT", tmp_path)
+    read = runpy.run_path(str(DAGS / "flow.py")) | runpy.run_path(str(DAGS / "flow_backfill.py"))
+    there = {value.dag_id for value in read.values() if isinstance(value, DAG)}
+    assert there == {"home_page", "shop", "home_page_backfill", "shop_backfill"}
+    assert edges(read["shop"]) == sorted(line.replace("home_page", "shop") for line in edges(dag("home_page")))
+    params = read["shop_backfill"].params
+    form = {name: params[name] for name in params if name not in ("from", "to")}
+    asked = read["shop_backfill"].task_dict["run"].arguments(form | {"from": "20261101", "to": "20261121"})
+    assert asked[2:4] == ["--solution", str(file)]
+    with pytest.raises(SolutionError, match="broken.yaml: timezone: "):
+        runpy.run_path(str(DAGS / "solutions_hold.py"))
+
+
 def test_task_ids_are_the_names_of_tables_and_nodes(dag):
     solution = load_solution()
     ids = {task.task_id for task in dag("home_page").tasks if not isinstance(task, EmptyOperator)}
@@ -47,10 +68,12 @@ def test_the_demo_data_dag_is_one_node(dag):
     assert [task.task_id for task in dag("rec_sln_demo_data").tasks] == ["create_data"]
 
 
-def test_maintenance_is_one_node_a_week_in_the_writers_pool(dag):
+def test_maintenance_is_one_node_a_scenario_and_week_in_the_writers_pool(dag):
     read = dag("recflow_maintenance")
-    [task] = read.tasks
-    assert edges(read) == [] and task.task_id == "clean_up"
+    assert edges(read) == [] and {task.task_id for task in read.tasks} == {"home_page_clean_up", "detail_page_clean_up"}
+    assert {(task.node_name, Path(task.solution_path).stem) for task in read.tasks} == {
+        ("clean_up", "solution"), ("clean_up", "detail_page"),
+    }  # fmt: skip
     assert (read.schedule.expression, read.catchup, read.max_active_runs) == ("0 3 * * 1", False, 1)
 
 
@@ -63,7 +86,7 @@ def test_a_solution_without_user_and_item_tables_has_one_anchor(dag, tmp_path, m
 
 
 def test_every_node_says_what_it_does_and_is_bounded(dag):
-    for task in [task for name in DAG_FILES for task in dag(name).tasks]:
+    for task in [task for name in DAGS_OF_FILES for task in dag(name).tasks]:
         assert task.doc_md, task.task_id
         if task.task_type == "JobNode":
             assert "Table: `" in task.doc_md and "Job: `jobs/" in task.doc_md, task.task_id
@@ -94,7 +117,7 @@ def test_an_error_in_the_solution_is_an_import_error_that_names_file_and_path(tm
     file = tmp_path / "broken.yaml"
     file.write_text(solution_file.read_text() + "rankng: {seed: 1}\n")
     monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
-    bag = DagBag(dag_folder=str(DAGS / "home_page.py"))
+    bag = DagBag(dag_folder=str(DAGS / "flow.py"))
     [error] = bag.import_errors.values()
     assert f"{file}: rankng: unknown key" in error
 
@@ -102,7 +125,7 @@ def test_an_error_in_the_solution_is_an_import_error_that_names_file_and_path(tm
 def test_dags_and_triggers_never_load_pyspark(solution_file):
     code = (
         "import runpy, sys\n"
-        f"for name in {DAG_FILES}: runpy.run_path('dags/' + name + '.py')\n"
+        f"for file in {[str(file) for file in DAGS.glob('*.py')]}: runpy.run_path(file)\n"
         "import flowlib.anchors, flowlib.links, flowlib.nodes, flowlib.interval, jobs.lib.driver\n"
         "heavy = {'pyspark', 'pandas', 'xgboost', 'great_expectations', 'delta'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
@@ -146,5 +169,5 @@ def test_a_command_that_fails_says_its_error_and_one_that_works_changes_somethin
     assert partitions.is_frozen("shop_events")
     change.execute({"params": {"action": "unfreeze", "table": "shop_events"}})
     assert not partitions.is_frozen("shop_events")
-    with pytest.raises(AirflowFailException, match="nonsense is no input table of the solution; there are: shop_users"):
+    with pytest.raises(AirflowFailException, match="nonsense is no input table of a scenario; there are: shop_users"):
         change.execute({"params": {"action": "freeze", "table": "nonsense"}})

@@ -67,11 +67,21 @@ def test_jobs_share_one_driver_and_their_lines_come_back(home):
 
 def test_a_driver_started_early_is_the_one_that_the_job_finds(home, monkeypatch):
     lines: list[str] = []
-    driver.start_early(os.environ["RECFLOW_SOLUTION"], lines.append, RUNNER)
+    driver.start_early(lines.append, RUNNER)
     assert lines == ["starting a Spark driver"]
     monkeypatch.setenv("RECFLOW_WAREHOUSE", settings().warehouse)  # as Airflow's tasks spell it out
     monkeypatch.setenv("RECFLOW_PUBLISH", settings().publish)
     assert run("first")[0] == "first 20261121"
+
+
+def test_scenarios_share_the_driver_and_a_solution_that_changed_needs_no_other(home, tmp_path, monkeypatch):
+    first = pid_in(run("first"))
+    other = tmp_path / "other.yaml"
+    other.write_text("scenario: other\n")
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(other))
+    assert pid_in(run("second")) == first
+    other.write_text("scenario: other  # changed\n")
+    assert pid_in(run("third")) == first
 
 
 def test_two_nodes_at_once_start_one_driver_and_take_turns(home):

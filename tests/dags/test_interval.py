@@ -60,6 +60,6 @@ def test_the_first_day_is_the_day_of_installation_and_stays(solution_file, wareh
     solution = load_solution()
     today = pendulum.now("Asia/Shanghai")
     assert first_day(solution).date() in (today.date(), today.date() + timedelta(days=1))
-    (warehouse / "first_ds").write_text("20260102")
+    (warehouse / "first_ds_home_page").write_text("20260102")
     start = first_day(solution)
     assert start.astimezone(ZoneInfo("Asia/Shanghai")).isoformat() == "2026-01-02T00:00:00+08:00"

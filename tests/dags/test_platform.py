@@ -143,3 +143,23 @@ def test_a_session_whose_leader_lives_is_not_a_leftover():
     assert other.poll() is None
     other.kill()
     other.wait(5)
+
+
+def test_a_dag_is_waited_for_while_only_another_scenario_cannot_be_read(monkeypatch):
+    answers = {"PATCH": [None, None, {}]}
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    def call(self, method, path, *given, **more):
+        found = [{"filename": file, "stack_trace": "Traceback\nSolutionError: broken\n"} for file in answers["files"]]
+        return {"import_errors": found} if method == "GET" else answers["PATCH"].pop(0)
+
+    monkeypatch.setattr(Airflow, "_call", call)
+    answers["files"] = ["dags/solutions_hold.py"]
+    Airflow("http://127.0.0.1:1").unpause("home_page")
+    answers |= {"PATCH": [None], "files": ["dags/solutions_hold.py", "dags/flow.py"]}
+    with pytest.raises(PlatformError, match="DAG home_page cannot be imported: SolutionError: broken; SolutionError"):
+        Airflow("http://127.0.0.1:1").unpause("home_page")
+    answers |= {"PATCH": [None], "files": ["dags/solutions_hold.py"]}
+    monkeypatch.setattr("jobs.lib.airflow_api.PARSE_SEC", -1)
+    with pytest.raises(PlatformError, match="DAG shop cannot be imported: SolutionError: broken$"):
+        Airflow("http://127.0.0.1:1").unpause("shop")

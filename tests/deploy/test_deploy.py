@@ -239,11 +239,14 @@ def test_the_next_run_from_the_command_line_is_by_the_active_version(versions, s
     [two] = versions("two")
     with pytest.raises(SystemExit):
         main(["run", "hot", "--ds", "20261121"])
-    [(arguments, environment)] = started
+    with pytest.raises(SystemExit):
+        main(["status", "--solution", "detail_page"])  # by its name: the scenario of the version
+    (arguments, environment), (named, _) = started
+    assert named[1:] == ["-m", "jobs.lib.cli", "status", "--solution", "detail_page"]
     assert arguments[1:] == ["-m", "jobs.lib.cli", "run", "hot", "--ds", "20261121"]
     where = (
         "from jobs.lib import settings, solution as s; import flowlib; "
-        "print(settings.PROJECT_ROOT, s.load_solution().path, flowlib.__file__)"
+        "print(settings.PROJECT_ROOT, s.load_solution().path, flowlib.__file__, s.load_solution('detail_page').path)"
     )
     # Started in this checkout, and with this checkout's own settings, it still is the version's code and solution.
     environment |= {"RECFLOW_SOLUTION": str(FILE)}
@@ -251,7 +254,8 @@ def test_the_next_run_from_the_command_line_is_by_the_active_version(versions, s
         [sys.executable, "-c", where], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )
     root = active.settings().home / "deployments" / two
-    assert ended.stdout.split() == [str(root), str(root / "solution.yaml"), str(root / "dags/flowlib/__init__.py")]
+    beside = [str(root / name) for name in ("solution.yaml", "dags/flowlib/__init__.py", "dags/detail_page.yaml")]
+    assert ended.stdout.split() == [str(root), *beside]
 
 
 def test_a_solution_that_is_named_and_a_home_without_deployments_run_the_code_at_hand(versions, started, monkeypatch):

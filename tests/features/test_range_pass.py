@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,14 @@ USER = (
 def test_a_range_leaves_the_tables_that_its_days_one_by_one_do(spark, tmp_path_factory, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed, "ROWS_PER_BUCKET", 20)  # several buckets and tasks
-        found = []
+        found, homes = [], tmp_path_factory.mktemp("homes")
+        _install(spark, patch, homes / "history", np.random.default_rng(seed))
+        _run("actions_daily", [BEFORE_GAP])
+        for job in JOBS[:-1]:
+            _run(job, HISTORY)
         for runs in ([RANGE], [[ds] for ds in RANGE]):
-            _install(spark, patch, tmp_path_factory.mktemp("home"), np.random.default_rng(seed))
-            _run("actions_daily", [BEFORE_GAP])
-            for job in JOBS[:-1]:
-                _run(job, HISTORY)
+            home = shutil.copytree(homes / "history", homes / str(len(runs)))
+            patch.setenv("RECFLOW_HOME", str(home))
             for days in runs:
                 for job in JOBS:
                     _run(job, days)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
 import pytest
 
+from jobs.lib.object_store import open_store
+from jobs.publish.bundle import Entry
 from jobs.publish.publish import publish
 from tests.lib.stores import bucket, s3_server, store_url, versitygw  # noqa: F401 - fixtures
 from tests.publish.builders import DS, solution, write_day
@@ -31,6 +34,23 @@ def bundle(spark, one_day, tmp_path_factory):
         patch.setenv("RECFLOW_PUBLISH", str(tmp_path_factory.mktemp("published")))
         patch.delenv("RECFLOW_ENV", raising=False)
         return publish(solution(), DS)
+
+
+@pytest.fixture
+def exported(bundle):
+    """For tests of what is published beside the tables: these come from the day's bundle, as Spark wrote them once."""
+    written = open_store(bundle)
+    objects = json.loads(written.get("manifest.json"))["objects"]
+    entries = [Entry(**about) for about in objects if about["schema"] is not None]
+
+    def tables(solution, ds, address):
+        for entry in entries:
+            open_store(address).put(entry.key, written.get(entry.key))
+        return entries
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.publish.publish._tables", tables)
+        yield patch
 
 
 @pytest.fixture

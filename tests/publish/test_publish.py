@@ -109,25 +109,27 @@ def test_the_report_shows_the_day(bundle):
 
 
 def test_the_same_tables_published_anywhere_and_again_are_the_same_bytes(
-    bundle, one_day, spark, store_url, executors_reach, monkeypatch
+    bundle, one_day, spark, store_url, executors_reach, monkeypatch, request
 ):
     monkeypatch.setenv("RECFLOW_WAREHOUSE", str(one_day))
     monkeypatch.setenv("RECFLOW_PUBLISH", store_url)
     monkeypatch.delenv("RECFLOW_ENV", raising=False)
     executors_reach()
-    address = publish(solution(), DS)
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", 1)
     try:
-        assert publish(solution(), DS) == address
+        address = publish(solution(), DS)
     finally:
         spark.conf.unset("spark.sql.execution.arrow.maxRecordsPerBatch")
     assert content(address) == content(bundle)
+    request.getfixturevalue("exported")
+    assert publish(solution(), DS) == address and content(address) == content(bundle)
     assert verify(f"{store_url}/dev/home_page") == []
     assert open_store(store_url).list("dev/home_page/_staging/") == []
 
 
-def test_other_rows_or_another_configuration_are_another_version(bundle, published):
-    configured = publish(solution(publish={"top_n": 10}), DS)
+def test_other_rows_or_another_configuration_are_another_version(bundle, published, exported):
+    configured = publish(solution(publish=solution().publish.model_dump() | {"top_n": 10}), DS)
+    exported.undo()
     write_table("home_page_hot", [("-1", "2", 3.5, 1)])
     changed = publish(solution(), DS)
     assert len({address.rsplit("/", 1)[1] for address in (bundle, configured, changed)}) == 3
@@ -136,8 +138,8 @@ def test_other_rows_or_another_configuration_are_another_version(bundle, publish
 
 
 def test_vectors_are_published_as_they_are_by_their_full_key(published):
-    lines = [line.model_dump() for line in solution().recalls] + [{"name": "vectors", "job": "vectors"}]
-    store = open_store(publish(solution(recalls=lines), DS))
+    lines = [{"name": "vectors", "job": "vectors"}]
+    store = open_store(publish(solution(recalls=lines, publish={"fallback": None}, ranking={}), DS))
     assert [key for key in store.list() if "/vectors/" in key] == ["recall/vectors/part-00000.parquet"]
     rows = pq.read_table(pa.BufferReader(store.get("recall/vectors/part-00000.parquet"))).to_pylist()
     assert [(row["id"], row["side"], row["vector"]) for row in rows] == [
@@ -148,7 +150,7 @@ def test_vectors_are_published_as_they_are_by_their_full_key(published):
     ]
 
 
-def test_without_a_model_the_bundle_says_why(published):
+def test_without_a_model_the_bundle_says_why(published, exported):
     rows = [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "recall")]
     write_table("home_page_recommendations", rows)
     why = metadata(status="too_little_data", reason="2 positives, 100 are needed")
@@ -161,7 +163,7 @@ def test_without_a_model_the_bundle_says_why(published):
     assert verify(address) == []
 
 
-def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_serves(published):
+def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_serves(published, exported):
     gate = {
         "accepted": False,
         "reason": "GAUC 0.5500 on the test days, the item's own rate 0.5800: it does not beat it",
@@ -183,7 +185,7 @@ def test_a_model_that_was_held_back_is_named_with_the_reason_and_the_one_that_se
     assert json.loads(open_store(address).get("model/none.json")) == {"reason": said}
 
 
-def test_an_older_model_is_named(published):
+def test_an_older_model_is_named(published, exported):
     write_table("home_page_recommendations", [("1", "2", 0.5, 1, 1, [], [source("hot", 3.0, 1)], "20261118")])
     write_table("home_page_rank_model", [("trained", boosters(b"older"), metadata())], "20261118")
     address = publish(solution(), DS)
