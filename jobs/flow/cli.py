@@ -66,6 +66,18 @@ def show_status(arguments: argparse.Namespace) -> None:
     print(status(solution, check_ds(arguments.ds or yesterday(solution)), arguments.days))
 
 
+def add_alert_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def send_test_alert(arguments: argparse.Namespace) -> int:
+    """0 when it went out, else 1; the log says why."""
+    from jobs.flow.alerts import TEST, Alert, send
+
+    scenario = load_solution(arguments.solution).scenario
+    return 0 if send(Alert(TEST, scenario, "", "", "sent by `recflow alert`"), say=print) else 1
+
+
 def requested(arguments: argparse.Namespace) -> Request:
     from jobs.flow.plan import Request
 

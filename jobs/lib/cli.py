@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(run.add_argument_group("demo data (create_data only)"))
     flow_cli.add_to(command("backfill", flow_cli.run, "Plan or run the flow for a range of days, in this process."))
     flow_cli.add_status_to(command("status", flow_cli.show_status, "What is there, waits, is late, failed or stale."))
+    flow_cli.add_alert_to(command("alert", flow_cli.send_test_alert, "Send a test alert by RECFLOW_NOTIFIER."))
     deploy_cli.add_plan(command("plan", deploy_cli.show_plan, "What code and solution would change if deployed."))
     deploy_cli.add_deploy(command("deploy", deploy_cli.run_deploy, "Check code and solution; the next run uses them."))
     command("deployments", deploy_cli.show_deployments, "Every deployment: who, when, what, and how it ended.")
