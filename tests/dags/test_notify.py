@@ -56,9 +56,8 @@ def run_of(dag):
 def test_a_failed_node_is_posted_with_scenario_ds_node_reason_log_and_what_to_do(dag, posted):
     notify.tell_failure(run_of(dag) | {"exception": ValueError("first line\nsecond line")})
     [(path, body)] = posted.got
-    assert path == f"/{SECRET}" and body.pop("text").startswith(
-        "recflow dev: home_page ds=20261121: home_page_hot failed\n"
-    )
+    subject = "recflow dev: home_page ds=20261121: home_page_hot failed"
+    assert path == f"/{SECRET}" and body.pop("text").startswith(f"{subject}\nfirst line\n")
     assert body == {
         "kind": "failed",
         "env": "dev",
