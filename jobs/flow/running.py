@@ -67,7 +67,7 @@ def _make_part(solution: Solution, node: Node, days: list[str], ledger: Ledger) 
         raise
     seconds, ledger = time.monotonic() - started, Ledger(solution)
     for ds in days:
-        runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days))
+        runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days), len(days))
 
 
 def _keep_failure(name: str, days: list[str], error: Exception) -> None:

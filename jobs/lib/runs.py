@@ -46,16 +46,19 @@ def now_running(tables: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def usual_seconds(table: str, ds: str) -> float | None:
-    """What the last runs before ds took: the median of a few. None where there was none."""
+    """What the last runs before ds took: the median of a few that were about one day. None where there was none."""
     found = [run_of(table, day) for day in [day for day in days_of(table) if day < ds][-RECENT:]]
-    took = [run["seconds"] for run in found if run and "seconds" in run]
+    took = [run["seconds"] for run in found if run and "seconds" in run and run.get("days") == 1]
     return median(took) if took else None
 
 
-def done(table: str, ds: str, origin: dict[str, Any], made: dict[str, str | None], seconds: float) -> None:
+def done(
+    table: str, ds: str, origin: dict[str, Any], made: dict[str, str | None], seconds: float, days: int = 1
+) -> None:
     """origin: what it was made from (jobs/flow/lineage.py); made: table -> content; seconds: of this ds alone, for
-    estimates."""
-    _write(table, ds, {"state": DONE, "origin": origin, "made": made, "seconds": round(seconds, 3)})
+    estimates, its share where so many days were made in one pass."""
+    about = {"state": DONE, "origin": origin, "made": made, "seconds": round(seconds, 3), "days": days}
+    _write(table, ds, about)
 
 
 def failed(table: str, ds: str, error: str) -> None:
