@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
 from flowlib.nodes import RETRIES
+from flowlib.notify import tell_failure
 from jobs.lib import driver, partitions
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.solution import Solution
@@ -30,19 +31,11 @@ def table_anchor(config: TableConfig, solution: Solution, poll_sec: float = POLL
         timezone=solution.timezone,
         poll_sec=poll_sec,
         timeout=timeout,
+        on_failure_callback=tell_failure,
         **RETRIES,
         doc_md=f"Waits until the partition `ds` of `{config.table}` is committed and the table is not frozen.\n\n"
         f"`recflow freeze {config.table}` holds every day here; `recflow unfreeze {config.table}` lets them flow.",
     )
-
-
-def state_of(config: TableConfig, ds: str) -> str | None:
-    """What stands in the way of this table and day; None when nothing does."""
-    if partitions.is_frozen(config.table):
-        return f"{config.table} is frozen: ds={ds} waits until `recflow unfreeze {config.table}`"
-    if not partitions.is_committed(config, ds):
-        return f"waiting for {config.table} ds={ds}: not committed yet"
-    return None
 
 
 class TableAnchor(BaseSensorOperator):
@@ -60,7 +53,7 @@ class TableAnchor(BaseSensorOperator):
         config = TableConfig.model_validate(self.table_config)
         ds = ds_of(context["dag_run"], self.timezone)
         self.output = output_url(config.table, ds)
-        if (obstacle := state_of(config, ds)) is None:
+        if (obstacle := partitions.obstacle(config, ds)) is None:
             self._pass(config.table, ds)
             return
         self.log.info(obstacle)
@@ -114,6 +107,6 @@ class PartitionTrigger(BaseTrigger):
     async def _obstacle(self, config: TableConfig) -> str | None:
         """Storage that cannot be asked right now is one more thing to wait for: a day must not fail by it."""
         try:
-            return await asyncio.to_thread(state_of, config, self.ds)
+            return await asyncio.to_thread(partitions.obstacle, config, self.ds)
         except Exception as error:
             return f"waiting for {config.table} ds={self.ds}: cannot look: {type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from flowlib.interval import ds_of
 from flowlib.links import OutputLink, output_url
+from flowlib.notify import tell_failure, tell_held_back
 from jobs.lib import driver, errors
 from jobs.lib.errors import SolutionError
 from jobs.lib.settings import PROJECT_ROOT
@@ -48,6 +49,8 @@ def job_node(node: Node, solution: Solution) -> JobNode:
         timezone=solution.timezone,
         doc_md=_doc(node, table),
         execution_timeout=timedelta(hours=HOURS[node.stage]),
+        on_failure_callback=tell_failure,
+        on_success_callback=tell_held_back if node.name == "rank_model" else None,
         **WRITERS,
         **RETRIES,
         **GOES_ON,
@@ -92,7 +95,9 @@ class JobNode(BaseOperator):
         except errors.Skipped as reason:
             raise AirflowSkipException(str(reason)) from None
         except FINAL as error:
-            raise AirflowFailException(str(error)) from None
+            failure = AirflowFailException(str(error))
+            failure.is_blocked = isinstance(error, errors.QualityError)
+            raise failure from None
         finally:
             self._is_running = False
 

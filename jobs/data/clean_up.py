@@ -1,22 +1,25 @@
-"""Keeps tables as long as `retention:` says: older days are removed, small files joined, and dead files deleted.
+"""Keeps tables and bundles as `retention:` says: older days are removed, small files joined, and dead files deleted.
 
 Makes no table. Weekly (dags/recflow_maintenance.py), or `recflow clean-up --ds D`. Only tables that recflow writes are
 touched. A table's newest day is always kept, and so is the newest trained model: a flow that stood still goes on.
 
 What a reader sees: a day's record goes first, so that nobody who asks for the day now is told that it is there; then
 one Delta commit takes the day out. Files stay on disk for 168 hours after that, Delta's own bound, and whoever opened
-the table before the clean-up reads on undisturbed. Run again, it finds nothing to do.
+the table before the clean-up reads on undisturbed. Run again, it finds nothing to do. Bundles go as by `recflow bundle
+gc`, and uploads that never came to their end a day after they began.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jobs.lib import partitions, runs
 from jobs.lib.days import add_days
+from jobs.lib.errors import RecflowError
 from jobs.lib.locks import writing
 from jobs.lib.object_store import open_store
 from jobs.lib.retention import kept_days
@@ -28,6 +31,7 @@ from jobs.ranking.models import newest_model
 
 log = logging.getLogger("recflow")
 
+UPLOAD_HOURS = 24  # what has not come to its end by then never will
 READERS_HOURS = 168  # Delta refuses less: a reader may hold a version that old
 DELTA = "spark.databricks.delta"
 SMALL_BYTES, FILE_BYTES = 16 << 20, 128 << 20  # files below the first are joined, up to about the second
@@ -86,7 +90,7 @@ def _remove_results(solution: Solution, kept: Collection[tuple[int | None, str]]
     """What was judged on days that no table holds any more, and its Data Docs, but for what other scenarios made."""
     store, first = open_store(settings().warehouse_root), min(_first_kept(k) for k in kept if k[0] is not None)
     others = {name for other in beside(solution) for name in (other.scenario, *map(other.table, _names(other)))}
-    for key in [*store.list("_quality/"), *store.list("_data_docs/")]:
+    for key in [*store.list("_quality/"), *store.list("_data_docs/"), *store.list("_alerts/2")]:
         _, day, owner, *_ = key.split("/")
         if day < first and owner not in others:
             store.delete(key)
@@ -94,6 +98,22 @@ def _remove_results(solution: Solution, kept: Collection[tuple[int | None, str]]
 
 def _names(solution: Solution) -> list[str]:
     return [node.name for node in solution.nodes()]
+
+
+def clean_bundles(solution: Solution) -> list[str]:
+    """What went of the scenario's bundles, and of uploads under the publish prefix, one line each."""
+    from jobs.lib.s3_store import end_unfinished_uploads
+    from jobs.publish.versions import collect_garbage
+
+    root = settings().publish_root
+    store = open_store(f"{root}/{solution.scenario}")
+    gone = [found for found in collect_garbage(store, solution.retention.bundles) if not found.kept]
+    lines = [f"{store.root}/{found.folder}: removed, {found.bytes / 1e6:,.1f} MB" for found in gone]
+    try:
+        ended = end_unfinished_uploads(root, time.time() - UPLOAD_HOURS * 3600)
+    except RecflowError as error:  # a right that not every installation gives
+        return [*lines, f"{root}: unfinished uploads were left as they are: {error}"]
+    return [*lines, *(f"{root}/{key}: an upload that never came to its end is dropped" for key in ended)]
 
 
 def as_of(solution: Solution, ds: str) -> str:
@@ -157,5 +177,5 @@ def _settings(wanted: dict[str, int]) -> Iterator[None]:
 
 def main(days: list[str], solution: Solution, node: Node) -> None:
     """Once, as of the last of the days."""
-    for cleaned in clean_up(solution, days[-1]):
-        log.info("%s", cleaned)
+    for line in (*clean_up(solution, days[-1]), *clean_bundles(solution)):
+        log.info("%s", line)

@@ -67,6 +67,42 @@ def show_status(arguments: argparse.Namespace) -> None:
     print(status(solution, check_ds(arguments.ds or yesterday(solution)), arguments.days))
 
 
+def add_metrics_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ds", help="the day (default: the newest that is over)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--prometheus", action="store_true", help="as Prometheus' text format")
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def show_metrics(arguments: argparse.Namespace) -> None:
+    import json
+
+    from jobs.flow.metrics import metrics_of, shown
+    from jobs.flow.prometheus import exposition
+    from jobs.flow.status import yesterday
+
+    if arguments.json and arguments.prometheus:
+        raise RecflowError("give either --json or --prometheus")
+    solution = load_solution(arguments.solution)
+    found = metrics_of(solution, check_ds(arguments.ds or yesterday(solution)))
+    if arguments.json:
+        print(json.dumps(found.as_dict(), indent=1, sort_keys=True, ensure_ascii=False))
+    else:
+        print(exposition(found) if arguments.prometheus else shown(found, solution.timezone))
+
+
+def add_alert_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def send_test_alert(arguments: argparse.Namespace) -> int:
+    """0 when it went out, else 1; the log says why."""
+    from jobs.flow.alerts import TEST, Alert, send
+
+    scenario = load_solution(arguments.solution).scenario
+    return 0 if send(Alert(TEST, scenario, "", "", "sent by `recflow alert`"), say=print) else 1
+
+
 def requested(arguments: argparse.Namespace) -> Request:
     from jobs.flow.plan import Request
 

@@ -21,6 +21,7 @@ from jobs.lib.object_store import open_store
 from jobs.lib.reads import Reads, on_days
 from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
+from jobs.publish.under_way import COLLECTED
 from jobs.ranking.models import usable_days
 
 BASE = ("timezone", "scenes", "events", "target", "event_weights")
@@ -147,7 +148,9 @@ class Ledger:
         return run is not None and run["state"] == runs.FAILED
 
     def _is_published(self, ds: str) -> bool:
-        return bool(open_store(f"{settings().publish_root}/{self.solution.scenario}").list(f"ds={ds}/"))
+        """Also of a day whose bundle `recflow bundle gc` took: that is no reason to publish it again."""
+        store = open_store(f"{settings().publish_root}/{self.solution.scenario}")
+        return bool(store.list(f"ds={ds}/")) or store.exists(f"{COLLECTED}/ds={ds}")
 
     def state(self, ds: str, node: Node) -> State:
         """What has become of a node for ds."""

@@ -58,7 +58,7 @@ def _make_part(solution: Solution, node: Node, days: list[str], ledger: Ledger) 
     name, started = run_name(solution, node), time.monotonic()
     origins = {ds: ledger.origin(ds, node) for ds in days}
     try:
-        with told_in_one_line(f"{name} {span(days)}"):
+        with runs.under_way(name, days), told_in_one_line(f"{name} {span(days)}"):
             importlib.import_module(node.module).main(days, solution, node)
     except MissingPartition:
         raise  # not made yet is no failure of this node
@@ -67,7 +67,7 @@ def _make_part(solution: Solution, node: Node, days: list[str], ledger: Ledger) 
         raise
     seconds, ledger = time.monotonic() - started, Ledger(solution)
     for ds in days:
-        runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days))
+        runs.done(name, ds, origins[ds], ledger.made(ds, node), seconds / len(days), len(days))
 
 
 def _keep_failure(name: str, days: list[str], error: Exception) -> None:

@@ -21,7 +21,14 @@ from jobs.serve import cli as serve_cli
 
 log = logging.getLogger("recflow")
 
-DEPLOYED = ("run", "backfill", "status", "diagnose", "clean-up")  # commands of the version that is deployed, if any
+DEPLOYED = (
+    "run",
+    "backfill",
+    "status",
+    "metrics",
+    "diagnose",
+    "clean-up",
+)  # commands of the version that is deployed, if any
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,12 +89,13 @@ def _diagnose(arguments: argparse.Namespace) -> None:
 
 
 def _clean_up(arguments: argparse.Namespace) -> None:
-    from jobs.data.clean_up import clean_up
+    from jobs.data.clean_up import clean_bundles, clean_up
 
     if not arguments.ds:
         raise RecflowError("as of which day? give --ds 20261121")
-    for cleaned in clean_up(load_solution(arguments.solution), check_ds(arguments.ds)):
-        print(cleaned)
+    solution = load_solution(arguments.solution)
+    for line in (*clean_up(solution, check_ds(arguments.ds)), *clean_bundles(solution)):
+        print(line)
 
 
 def _validate(arguments: argparse.Namespace) -> None:
@@ -155,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(run.add_argument_group("demo data (create_data only)"))
     flow_cli.add_to(command("backfill", flow_cli.run, "Plan or run the flow for a range of days, in this process."))
     flow_cli.add_status_to(command("status", flow_cli.show_status, "What is there, waits, is late, failed or stale."))
+    flow_cli.add_metrics_to(command("metrics", flow_cli.show_metrics, "A day's rows, times, quality, gate, bundle."))
+    flow_cli.add_alert_to(command("alert", flow_cli.send_test_alert, "Send a test alert by RECFLOW_NOTIFIER."))
     deploy_cli.add_plan(command("plan", deploy_cli.show_plan, "What code and solution would change if deployed."))
     deploy_cli.add_deploy(command("deploy", deploy_cli.run_deploy, "Check code and solution; the next run uses them."))
     command("deployments", deploy_cli.show_deployments, "Every deployment: who, when, what, and how it ended.")

@@ -104,6 +104,13 @@ def is_frozen(table: str) -> bool:
     return _store().exists(f"_frozen/{table}")
 
 
+def obstacle(config: TableConfig, ds: str) -> str | None:
+    """What keeps the day at an input table's anchor; None when nothing does."""
+    if is_frozen(config.table):
+        return f"{config.table} is frozen: ds={ds} waits until `recflow unfreeze {config.table}`"
+    return None if is_committed(config, ds) else f"waiting for {config.table} ds={ds}: not committed yet"
+
+
 def freeze(table: str) -> None:
     _store().put(f"_frozen/{table}", b"")
 

@@ -26,7 +26,7 @@ BY_DAY = 2  # days of the other tables that a run reads: its own and, to judge l
 
 class Retention(Strict):
     """`tables` names nodes of the flow or input tables that are kept longer or shorter than `days`.
-    `bundles`: how many of the newest published ones `recflow bundle gc` leaves.
+    `bundles`: how many of the newest published ones stay, beside the pinned one and those that readers follow.
 
     Without `days`, a table is kept for USUAL days, or for what is read of it where that is more.
     """

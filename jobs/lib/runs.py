@@ -1,26 +1,64 @@
 """How the last run of each node and ds ended, and what it was made from: `_runs/<table>/<ds>.json`. Free of Spark.
 
-A run is written when it has ended. One that was killed leaves what stood there before: its partition, if it had begun
-to replace it, has no record any more, and so counts as missing; if it had just replaced it, it is not what the run
-before says that it made.
+A run is written when it has ended; while a node works, `_running/<table>.json` says since when: a table has one writer.
+One that was killed leaves what stood there before: its partition, if it had begun to replace it, has no record any
+more, and so counts as missing; if it had just replaced it, it is not what the run before says that it made.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
-from jobs.lib.object_store import MissingObject, open_store
+from jobs.lib.locks import is_held
+from jobs.lib.object_store import MissingObject, StoreError, open_store
 from jobs.lib.settings import settings
 
+log = logging.getLogger("recflow")
+
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+RECENT = 7  # runs by which it is told how long a node usually takes
 
 
-def done(table: str, ds: str, origin: dict[str, Any], made: dict[str, str | None], seconds: float) -> None:
+@contextmanager
+def under_way(table: str, days: list[str]) -> Iterator[None]:
+    """Let others see that a node works on these days. What cannot be told does not keep it from its work."""
+    _told(table, lambda: _store().put(_mark(table), json.dumps({"days": days, "since": round(time.time())}).encode()))
+    try:
+        yield
+    finally:
+        _told(table, lambda: _store().delete(_mark(table)))
+
+
+def now_running(tables: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Table -> {days, since (unix seconds)} of those whose node works now. What a killed one left does not count."""
+    found = {}
+    for key in _store().list("_running/"):
+        table = key.removeprefix("_running/").removesuffix(".json")
+        if table in tables and is_held(table):
+            found[table] = _json(key)
+    return {table: about for table, about in found.items() if about is not None}
+
+
+def usual_seconds(table: str, ds: str) -> float | None:
+    """What the last runs before ds took: the median of a few that were about one day. None where there was none."""
+    found = [run_of(table, day) for day in [day for day in days_of(table) if day < ds][-RECENT:]]
+    took = [run["seconds"] for run in found if run and "seconds" in run and run.get("days") == 1]
+    return median(took) if took else None
+
+
+def done(
+    table: str, ds: str, origin: dict[str, Any], made: dict[str, str | None], seconds: float, days: int = 1
+) -> None:
     """origin: what it was made from (jobs/flow/lineage.py); made: table -> content; seconds: of this ds alone, for
-    estimates."""
-    _write(table, ds, {"state": DONE, "origin": origin, "made": made, "seconds": round(seconds, 3)})
+    estimates, its share where so many days were made in one pass."""
+    about = {"state": DONE, "origin": origin, "made": made, "seconds": round(seconds, 3), "days": days}
+    _write(table, ds, about)
 
 
 def failed(table: str, ds: str, error: str) -> None:
@@ -32,11 +70,9 @@ def skipped(table: str, ds: str, reason: str) -> None:
 
 
 def run_of(table: str, ds: str) -> dict[str, Any] | None:
-    """{state, origin, made and seconds | error | reason}, or None where the node never ended for this ds."""
-    try:
-        return json.loads(_store().get(_key(table, ds)))
-    except MissingObject:
-        return None
+    """{state, ended (unix seconds), origin, made and seconds | error | reason}, or None where the node never ended for
+    this ds."""
+    return _json(_key(table, ds))
 
 
 def days_of(table: str) -> list[str]:
@@ -53,7 +89,25 @@ def forget_before(table: str, first_kept: str, spared: Collection[str]) -> None:
 
 
 def _write(table: str, ds: str, content: dict[str, Any]) -> None:
-    _store().put(_key(table, ds), json.dumps(content, sort_keys=True).encode())
+    _store().put(_key(table, ds), json.dumps(content | {"ended": round(time.time())}, sort_keys=True).encode())
+
+
+def _json(key: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(_store().get(key))
+    except MissingObject:
+        return None
+
+
+def _told(table: str, tell) -> None:
+    try:
+        tell()
+    except StoreError as error:
+        log.warning("%s: others cannot see whether it runs: %s", table, error)
+
+
+def _mark(table: str) -> str:
+    return f"_running/{table}.json"
 
 
 def _key(table: str, ds: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,15 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from jobs.lib.object_store import CHUNK_BYTES, MissingObject, ObjectChanged, Stored, checked_key, checked_prefix
+from jobs.lib.object_store import (
+    CHUNK_BYTES,
+    MissingObject,
+    ObjectChanged,
+    Stored,
+    checked_key,
+    checked_prefix,
+    open_store,
+)
 from jobs.lib.s3_client import backoff, client, patiently, s3_options
 from jobs.lib.s3_errors import FORBIDDEN, told
 from jobs.lib.s3_upload import checksum, upload_parts
@@ -117,6 +126,23 @@ class S3Store:
     def url(self, key: str) -> str:
         return f"{self.root}/{checked_key(key)}"
 
+    def end_unfinished(self, before: float) -> list[str]:
+        """See end_unfinished_uploads."""
+        asked, ended = {"Bucket": self.bucket, "Prefix": f"{self.prefix}/" if self.prefix else ""}, []
+        pager = self.client.get_paginator("list_multipart_uploads")
+        for page in self._ask(None, lambda: list(pager.paginate(**asked))):
+            for upload in page.get("Uploads", []):
+                if upload["Initiated"].timestamp() < before:
+                    at = {"Bucket": self.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._ask(None, functools.partial(self._end_upload, at))
+                    ended.append(upload["Key"].removeprefix(asked["Prefix"]))
+        return ended
+
+    def _end_upload(self, at: dict[str, str]) -> None:
+        """Whoever ended it first, it is ended."""
+        with contextlib.suppress(self.client.exceptions.NoSuchUpload):
+            self.client.abort_multipart_upload(**at)
+
     def _put(self, key: str, data: bytes, **condition: str) -> None:
         asked = {**checksum(data), **s3_options().encryption, **condition}
         self.client.put_object(**self._at(key), Body=data, **asked)
@@ -161,3 +187,10 @@ class S3Store:
 
     def _told(self, key: str | None):
         return told(self.root if key is None else self.url(key), self.bucket, self.client.meta.endpoint_url)
+
+
+def end_unfinished_uploads(url: str, before: float) -> list[str]:
+    """Let storage drop the parts of uploads below an address that began before this moment (unix seconds) and never
+    came to their end; their keys. A folder has none."""
+    store = open_store(url)
+    return store.end_unfinished(before) if isinstance(store, S3Store) else []

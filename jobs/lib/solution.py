@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from jobs.lib import list_params, retention
+from jobs.lib.deadline_params import Deadline
 from jobs.lib.demo_params import DemoParams
 from jobs.lib.diagnostics_params import Diagnostics
 from jobs.lib.errors import NodeError, SolutionError
@@ -68,6 +69,7 @@ class Solution(Strict):
     fusion: Fusion = Fusion()
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
+    deadline: Deadline | None = None
     cadence: Cadence = Cadence()
     short_history: Literal["mark", "fail"] = "mark"  # where days of a window are missing
     diagnostics: Diagnostics = Diagnostics()

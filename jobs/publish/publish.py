@@ -174,7 +174,7 @@ def _about(solution: Solution, ds: str, model: Model, measures: Measures) -> dic
     made = [solution.table(node.name) for node in solution.nodes() if not node.always]
     records = [partitions.record(table, ds) for table in made]
     inputs = [{name: r[name] for name in ("table", "ds", "rows", "content")} for r in records if r is not None]
-    config = solution.model_dump(mode="json", exclude={"demo", "retention"})
+    config = solution.model_dump(mode="json", exclude={"deadline", "demo", "retention"})
     return {
         "scenario": solution.scenario,
         "ds": ds,

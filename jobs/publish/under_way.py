@@ -24,7 +24,7 @@ from jobs.publish.bundle import BundleError, folder_of
 from jobs.publish.formats import json_bytes
 
 ABANDONED_HOURS = 24
-STAGING, REMOVING, PINS = "_staging", "_removing", "_pins"
+STAGING, REMOVING, PINS, COLLECTED = "_staging", "_removing", "_pins", "_collected"
 CLAIM = "claim.json"
 
 

@@ -16,6 +16,7 @@ from jobs.lib.object_store import MissingObject, ObjectChanged, Store
 from jobs.publish.bundle import MANIFEST, POINTER, THREADS, BundleError, folder_of, pointer_to, read_pointer
 from jobs.publish.formats import json_bytes
 from jobs.publish.under_way import (
+    COLLECTED,
     PINS,
     REMOVING,
     STAGING,
@@ -156,12 +157,15 @@ def collect_garbage(store: Store, keep: int, dry_run: bool = False) -> list[Remo
 
 
 def _remove(store: Store, version: Version, dry_run: bool) -> Removed:
-    """The manifest goes first: what is left, should this die, is no bundle to anyone, and goes the next time."""
+    """The manifest goes first: what is left, should this die, is no bundle to anyone, and goes the next time. Before it
+    comes a mark of the day, by which a backfill knows that it was published and need not be again."""
     if dry_run:
         return Removed(version.folder, version.bytes, _why_kept(store, version))
     with removing(store, version.ds, version.version):
         why = _why_kept(store, version)  # asked anew, now that the mark is there
         if why is None:
+            if version.published is not None:
+                store.put(f"{COLLECTED}/ds={version.ds}", b"")
             store.delete(f"{version.folder}/{MANIFEST}")
             _delete_all(store, store.list(f"{version.folder}/"))
     return Removed(version.folder, version.bytes, why)

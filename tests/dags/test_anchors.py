@@ -10,7 +10,7 @@ import pendulum
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from flowlib.anchors import PartitionTrigger, state_of, table_anchor
+from flowlib.anchors import PartitionTrigger, table_anchor
 from jobs.lib import partitions
 from jobs.lib.solution import load_solution
 
@@ -72,9 +72,9 @@ def test_a_frozen_table_holds_a_committed_day_until_it_is_unfrozen(events):
 
 def test_a_snapshot_that_is_there_once_serves_every_day(solution_file):
     items = load_solution().tables.item
-    assert state_of(items, DS) is not None
+    assert partitions.obstacle(items, DS) is not None
     partitions.write_record(items.table, "20260101", {"rows": 1})
-    assert state_of(items, DS) is None
+    assert partitions.obstacle(items, DS) is None
 
 
 def test_storage_that_fails_is_waited_for(events, monkeypatch):

@@ -11,12 +11,16 @@ import deltalake
 import pyarrow as pa
 import pytest
 
-from jobs.data.clean_up import as_of, clean_up
+from jobs.data.clean_up import as_of, clean_bundles, clean_up
 from jobs.lib import partitions
 from jobs.lib.cli import main
 from jobs.lib.days import add_days, window
+from jobs.lib.object_store import open_store
+from jobs.lib.settings import settings
 from jobs.lib.tables import read_days, write_days
+from jobs.publish.versions import pin
 from tests.features.builders import ACTIONS, demo_solution
+from tests.publish.test_release import publish
 
 DS = "20261121"
 TABLE = "home_page_actions_daily"
@@ -152,3 +156,12 @@ def test_the_command_names_what_went(warehouse, spark, capsys):
     assert main(["clean-up", "--ds", DS]) == 0
     assert f"{TABLE}: ds={days[0]}..{days[1]} (2 days) removed" in capsys.readouterr().out
     assert main(["clean-up"]) == 1
+
+
+def test_bundles_go_with_the_tables_but_not_those_that_are_kept(warehouse, solution):
+    store = open_store(f"{settings().publish_root}/{solution.scenario}")
+    folders = [publish(store, ds.encode(), ds) for ds in window(DS, 4)]
+    pin(store, folders[0], "")
+    few = solution.model_copy(update={"retention": solution.retention.model_copy(update={"bundles": 2})})
+    assert [line.partition(": ")[0] for line in clean_bundles(few)] == [f"{store.root}/{folders[1]}"]
+    assert clean_bundles(few) == []

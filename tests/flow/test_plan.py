@@ -10,6 +10,9 @@ from jobs.flow.shown import shown
 from jobs.lib import partitions, runs
 from jobs.lib.days import add_days, day_range
 from jobs.lib.errors import RecflowError
+from jobs.lib.object_store import open_store
+from jobs.lib.settings import settings
+from jobs.publish.versions import collect_garbage
 from tests.flow.world import World, small_solution
 
 FIRST, LAST = "20261101", "20261130"
@@ -255,3 +258,14 @@ def test_how_a_source_is_read_counts_and_where_it_is_does_not(world):
         return config_id(small_solution(tables={"behavior": behavior}), world.solution.node("actions_daily"))
 
     assert source() == source(path="elsewhere") != source(time_format="unix_ms")
+
+
+def test_a_day_whose_bundle_was_collected_is_not_published_again(world):
+    few = Request("20261101", "20261104", every_ds=True)
+    backfill.run(world.solution, few)
+    store = open_store(f"{settings().publish_root}/home_page")
+    collect_garbage(store, 2)
+    assert store.list("ds=20261101/") == [] and store.list("ds=20261104/") != []
+    assert to_run(plan(world.solution, few)) == set()
+    store.delete("_collected/ds=20261101")  # lost, not collected
+    assert to_run(plan(world.solution, few)) == {("publish", "20261101"), ("quality_result", "20261101")}

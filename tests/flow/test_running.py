@@ -89,7 +89,8 @@ def test_how_a_run_ended_is_kept(world, job):
     job.main = fails
     with pytest.raises(QualityError):
         running.make(solution, node, [DS])
-    assert runs.run_of("home_page_actions_daily", DS) == {"state": "failed", "error": f"{DS} is bad"}
+    failed = runs.run_of("home_page_actions_daily", DS)
+    assert (failed["state"], failed["error"]) == ("failed", f"{DS} is bad") and failed["ended"] >= done["ended"]
 
 
 def test_an_input_that_is_not_there_is_no_failure_of_the_node(world, job):

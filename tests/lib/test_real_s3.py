@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -80,3 +81,12 @@ def test_a_server_killed_in_mid_upload(store, versitygw, monkeypatch, big_file, 
             store.put_file("big", big_file)
         versitygw.start_again()
         assert store.get("big") == b"old" and store.list() == ["big"]
+
+
+def test_uploads_that_never_ended_are_dropped_once_they_are_old_and_only_below_the_address(store):
+    at = {"Bucket": store.bucket}
+    for key in ("lists/a", "lists/deep/b", "elsewhere/c"):
+        store.client.create_multipart_upload(**at, Key=key)
+    assert s3_store.end_unfinished_uploads(store.root, time.time() - 60) == []
+    assert s3_store.end_unfinished_uploads(store.root, time.time() + 60) == ["a", "deep/b"]
+    assert [left["Key"] for left in store.client.list_multipart_uploads(**at)["Uploads"]] == ["elsewhere/c"]

@@ -247,3 +247,8 @@ def test_the_command(store, folders, capsys):
     assert recflow("rollback", *at) == f"{store.root}: readers follow {now}; it was {was}\n"
     assert recflow("unpin", DAYS[0], *at).endswith("not pinned any more\n")
     assert recflow("verify", store.root) == f"{store.root}: it holds\n"
+
+
+def test_a_day_whose_bundle_was_collected_is_known_to_have_been_published(store, folders):
+    collect_garbage(store, 2)
+    assert store.list("_collected/") == [f"_collected/ds={ds}" for ds in DAYS[:2]]
