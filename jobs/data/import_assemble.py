@@ -58,7 +58,7 @@ def assemble(
         path = f"ds={ds}/{stem}-{bucket:03d}.parquet"
         size = _write_parquet(made, f"{table_address}/{path}") if made.height else 0
         lost = (rows.height - distinct.height, distinct.height - kept.height)
-        yield Written(kind, path, size, made.height, _content(made), kept.height, *lost)
+        yield Written(kind, path, size, made.height, content_of(made), kept.height, *lost)
     yield from staged.flushed(0)
 
 
@@ -104,7 +104,8 @@ def _repeated(work: Import, again: pl.DataFrame, kind: str) -> pl.DataFrame:
     )
 
 
-def _content(rows: pl.DataFrame) -> int:
+def content_of(rows: pl.DataFrame) -> int:
+    """A hash of the rows that is the same in any order and adds up over files."""
     hashes = rows.select(sorted(rows.columns)).hash_rows(seed=0)
     return (int((hashes // 2**32).sum()) << 32) + int((hashes % 2**32).sum())
 

@@ -8,12 +8,15 @@ before says that it made.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import settings
 
+THREADS = 8
+Changed = Mapping[tuple[str, str], tuple[str, str]]  # (table, ds) -> content before, after
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
 
@@ -50,6 +53,33 @@ def forget_before(table: str, first_kept: str, spared: Collection[str]) -> None:
     for ds in days_of(table):
         if ds < first_kept and ds not in spared:
             _store().delete(_key(table, ds))
+
+
+def replace_contents(changed: Changed) -> None:
+    """In every run, what it read and made: contents before become those after. What names another content, and is stale
+    by that, stays so."""
+    store = _store()
+
+    def follow(key: str) -> None:
+        run, ds = json.loads(store.get(key)), key.rpartition("/")[2].removesuffix(".json")
+        inputs = run.get("origin", {}).get("inputs", {})
+        told = [
+            _follow(contents, {day: (table, day) for day in contents}, changed) for table, contents in inputs.items()
+        ]
+        if any([*told, _follow(run.get("made", {}), {table: (table, ds) for table in run.get("made", {})}, changed)]):
+            store.put(key, json.dumps(run, sort_keys=True).encode())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(follow, store.list("_runs/")))
+
+
+def _follow(contents: dict[str, str | None], about: dict[str, tuple[str, str]], changed: Changed) -> bool:
+    """Replace contents in place; about: key -> (table, ds). Was any replaced?"""
+    replaced = {
+        key: changed[pair][1] for key, pair in about.items() if pair in changed and contents[key] == changed[pair][0]
+    }
+    contents.update(replaced)
+    return bool(replaced)
 
 
 def _write(table: str, ds: str, content: dict[str, Any]) -> None:
