@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import polars as pl
+import pyarrow as pa
 
-from jobs.data.import_assemble import content_of
-from jobs.data.source_files import filesystem_of
+from jobs.data.user_places import batches
 from jobs.lib import partitions, runs
 from jobs.lib.contracts import load_contract
 from jobs.lib.delta_files import day_files
@@ -15,9 +14,11 @@ from jobs.lib.figures import figures
 from jobs.lib.object_store import MissingObject, Store, open_store
 from jobs.lib.quality import history_of
 from jobs.lib.settings import settings
+from jobs.lib.staged_files import content_of
 
 FOLDER = "_forgetting"
-IMPORTED = ("imported_", "quarantine")  # written by imports, which take the hash of rows by Polars
+# Contracts of tables whose files are adopted (tables.adopt_files): the hash of their rows is Polars', not Spark's.
+ADOPTED = ("imported_", "quarantine", "user_features", "item_features")
 
 
 def note(table: str, days: list[str]) -> None:
@@ -67,7 +68,7 @@ def _measured(table: str, records: dict[str, dict]) -> dict[str, dict]:
     for ds, record in records.items():
         by_form.setdefault((record["contract"], tuple(record["columns"])), []).append(ds)
     for (contract, columns), days in by_form.items():
-        if contract.startswith(IMPORTED):
+        if contract.startswith(ADOPTED):
             told = {ds: _by_polars(table, ds) for ds in days}
         else:
             told = _by_spark(table, contract, list(columns), days)
@@ -80,10 +81,8 @@ def _measured(table: str, records: dict[str, dict]) -> dict[str, dict]:
 def _by_polars(table: str, ds: str) -> tuple[dict, int]:
     rows = content = 0
     for file in day_files(table, [ds]):
-        filesystem, path = filesystem_of(file.address)
-        with filesystem.open_input_file(path) as source:
-            found = pl.read_parquet(source, hive_partitioning=False)
-        rows, content = rows + found.height, content + content_of(found)
+        for batch in batches(file.address):
+            rows, content = rows + batch.num_rows, content + content_of(pa.Table.from_batches([batch]))
     return {"rows": rows}, content
 
 

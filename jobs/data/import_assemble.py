@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from jobs.data.import_rows import events_of
 from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Staged
 from jobs.data.source_files import filesystem_of
+from jobs.lib.files import make_folder
 
 MAX_ROWS_AT_ONCE = 4_000_000
 
@@ -58,7 +59,7 @@ def assemble(
         path = f"ds={ds}/{stem}-{bucket:03d}.parquet"
         size = _write_parquet(made, f"{table_address}/{path}") if made.height else 0
         lost = (rows.height - distinct.height, distinct.height - kept.height)
-        yield Written(kind, path, size, made.height, content_of(made), kept.height, *lost)
+        yield Written(kind, path, size, made.height, _content(made), kept.height, *lost)
     yield from staged.flushed(0)
 
 
@@ -104,15 +105,14 @@ def _repeated(work: Import, again: pl.DataFrame, kind: str) -> pl.DataFrame:
     )
 
 
-def content_of(rows: pl.DataFrame) -> int:
-    """A hash of the rows that is the same in any order and adds up over files."""
+def _content(rows: pl.DataFrame) -> int:
     hashes = rows.select(sorted(rows.columns)).hash_rows(seed=0)
     return (int((hashes // 2**32).sum()) << 32) + int((hashes % 2**32).sum())
 
 
 def _write_parquet(rows: pl.DataFrame, address: str) -> int:
     filesystem, path = filesystem_of(address)
-    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    make_folder(filesystem, path.rpartition("/")[0])
     arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     plain = [pa.field(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in arrow.schema]
     pq.write_table(

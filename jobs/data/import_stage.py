@@ -19,6 +19,7 @@ from jobs.data.read_files import chunks_of
 from jobs.data.registration import Registration
 from jobs.data.source_files import SourceFile, filesystem_of
 from jobs.data.values import are_marked, pseudonyms
+from jobs.lib.files import make_folder
 from jobs.lib.forgotten import mark
 from jobs.lib.pseudonyms import user_key
 
@@ -167,7 +168,7 @@ class Staged:
     @staticmethod
     def _write(table: str, address: str, days: dict[tuple, pl.DataFrame]) -> Iterator[Block]:
         filesystem, path = filesystem_of(address)
-        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        make_folder(filesystem, path.rpartition("/")[0])
         arrow = [
             (key[0], frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())) for key, frame in days.items()
         ]
