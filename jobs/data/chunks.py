@@ -23,7 +23,7 @@ class Broken:
 
     line: int
     reason: str
-    text: str
+    text: str | None
     inside: int = 0
 
 

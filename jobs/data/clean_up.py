@@ -159,7 +159,7 @@ def _vacuum(table: str) -> None:
 
 
 def _sql_name(table: str) -> str:
-    return f"delta.`{partitions.table_path(table)}`"
+    return f"delta.`{partitions.table_path(table).replace('`', '``')}`"
 
 
 @contextmanager

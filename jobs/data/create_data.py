@@ -19,6 +19,7 @@ import numpy as np
 from jobs.data import demo_day, demo_rows, demo_world
 from jobs.lib.days import day_number
 from jobs.lib.demo_params import DemoParams, from_environment
+from jobs.lib.forgotten import left_out
 from jobs.lib.reads import Reads
 from jobs.lib.spark import F, Window
 
@@ -108,8 +109,10 @@ def main(days: list[str], solution: Solution, node: Node | None = None) -> None:
     params = params_of(solution, node)
     demo_world.check_days(params, days)
     session = spark()
+    tables = {c.table: c for c in (solution.tables.user, solution.tables.item, solution.tables.behavior) if c}
     for make, table in ((users, USER_TABLE), (items, ITEM_TABLE), (behavior, BEHAVIOR_TABLE)):
-        write_days(make(session, params, days, solution.timezone), table, days, contract=table)
+        made = make(session, params, days, solution.timezone)
+        write_days(left_out(made, tables[table]) if table in tables else made, table, days, contract=table)
 
 
 def params_of(solution: Solution, node: Node | None = None) -> DemoParams:

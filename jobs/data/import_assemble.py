@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from jobs.data.import_rows import events_of
 from jobs.data.import_stage import QUARANTINE, UNDATED, Block, Import, Staged
 from jobs.data.source_files import filesystem_of
+from jobs.lib.files import make_folder
 
 MAX_ROWS_AT_ONCE = 4_000_000
 
@@ -111,7 +112,7 @@ def _content(rows: pl.DataFrame) -> int:
 
 def _write_parquet(rows: pl.DataFrame, address: str) -> int:
     filesystem, path = filesystem_of(address)
-    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    make_folder(filesystem, path.rpartition("/")[0])
     arrow = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     plain = [pa.field(f.name, pa.string() if f.type == pa.large_string() else f.type) for f in arrow.schema]
     pq.write_table(

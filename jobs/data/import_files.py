@@ -27,6 +27,7 @@ from jobs.data.split_files import pieces_of
 from jobs.lib.days import add_days, day_number, day_range, from_day_number
 from jobs.lib.delta_files import DataFile
 from jobs.lib.errors import RecflowError
+from jobs.lib.forgotten import marks
 from jobs.lib.locks import writing
 from jobs.lib.partitions import present_days, table_path
 from jobs.lib.pseudonyms import user_key
@@ -60,9 +61,12 @@ def import_folder(
         files["behavior"] = within(files["behavior"], registration.files.behavior.partition, span)
     staging = f"{settings().warehouse_root}/_staging/{registration.name}"
     days = (day_number(span[0]), day_number(span[1])) if span else None
-    work = Import(registration, staging, {kind: [f.name for f in fs] for kind, fs in files.items()}, days)
+    names = {kind: [f.name for f in fs] for kind, fs in files.items()}
+    have_users = [kind for kind, spec in registration.files.by_kind().items() if "user_id" in spec.single_roles()]
     tables = [registration.table(kind) for kind in (*files, "quarantine")]
     with writing(f"_import-{registration.name}", *tables):
+        hidden = {kind: marks(registration.table(kind)) for kind in have_users}  # asked while nobody else writes
+        work = Import(registration, staging, names, days, hidden)
         _remove(staging)
         written: list[Written] = []
         try:

@@ -74,6 +74,8 @@ def report_of(
         key = getattr(registration.files.by_kind()[kind].roles, f"{kind}_id")
         refusals.append(Refusal(key, "is there in another row", repeated, ()))
     notes = [f"{n:,} events of {ids:,} unknown {k}s" for k, (n, ids) in unknown.items() if n and kind == "behavior"]
+    if forgotten := sum(t.forgotten for t in tallies):
+        notes.append(f"{forgotten:,} rows of forgotten users left out")
     return ImportReport(
         table=registration.table(kind),
         file=registration.files.by_kind()[kind].file,

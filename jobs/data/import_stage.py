@@ -6,17 +6,21 @@ half is in import_assemble.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 import pyarrow as pa
 
+from jobs.data.chunks import Broken
 from jobs.data.import_rows import behavior_rows, snapshot_rows
 from jobs.data.read_files import chunks_of
 from jobs.data.registration import Registration
 from jobs.data.source_files import SourceFile, filesystem_of
-from jobs.data.values import pseudonyms
+from jobs.data.values import are_marked, pseudonyms
+from jobs.lib.files import make_folder
+from jobs.lib.forgotten import mark
 from jobs.lib.pseudonyms import user_key
 
 FLUSH_BYTES = 192 << 20
@@ -43,8 +47,8 @@ class Block:
 
 @dataclass
 class Tally:
-    """What became of the records of one file. swallowed: lines that stand within a record that was refused. reasons:
-    (column, reason) -> rows, and the first (line, value)."""
+    """What became of the records of one file. swallowed: lines that stand within a record that was refused. forgotten:
+    records of forgotten users, not among those read. reasons: (column, reason) -> rows, and the first (line, value)."""
 
     kind: str
     file: str
@@ -52,6 +56,7 @@ class Tally:
     kept: int = 0
     outside: int = 0
     swallowed: int = 0
+    forgotten: int = 0
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: dict[tuple[str, str], list[tuple[int, str | None]]] = field(default_factory=dict)
 
@@ -59,12 +64,13 @@ class Tally:
 @dataclass(frozen=True)
 class Import:
     """What every task needs to know. names: of the files of each kind, in their order. days: only behaviors of these
-    days since 1970, from the first to the last (None: all)."""
+    days since 1970, from the first to the last (None: all). marks: of each kind, the users that are forgotten."""
 
     registration: Registration
     staging: str
     names: dict[str, list[str]]
     days: tuple[int, int] | None = None
+    marks: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def spec(self, kind: str):
         return self.registration.files.by_kind()[kind]
@@ -82,6 +88,12 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
         read = chunk.rows
         if key is not None:
             read = read.with_columns(pseudonyms(read[spec.roles.user_id], key).alias(spec.roles.user_id))
+        broken = chunk.broken
+        if marks := work.marks.get(kind):
+            table = work.registration.table(kind)
+            read = read.filter(~are_marked(read[spec.roles.user_id], table, marks))
+            tally.forgotten += chunk.rows.height - read.height
+            broken = [_without_users(record, table, marks) for record in broken]
         if kind == "behavior":
             rows = behavior_rows(read, work.registration, not_after)
             if work.days:
@@ -89,7 +101,7 @@ def stage(work: Import, kind: str, number: int, file: SourceFile) -> Iterator[Ta
                 tally.outside += rows.height - (rows := rows.filter(is_inside)).height
         else:
             rows = snapshot_rows(read, spec, kind, zone, not_after).with_columns(day=pl.lit(UNDATED, pl.Int32))
-        refused = _refused(rows, chunk.broken, kind, file.name)
+        refused = _refused(rows, broken, kind, file.name)
         if key is not None:  # a value of a record that is not as declared may be a user id, whatever its column
             refused = refused.with_columns(value=pl.lit(None, pl.String))
         rows = rows.filter(pl.col("refusal").is_null()).drop("refusal")
@@ -112,6 +124,12 @@ def _refused(rows: pl.DataFrame, broken: list, kind: str, file: str) -> pl.DataF
         return refused
     lost = [(kind, file, b.line, "line", b.reason, b.text, UNDATED) for b in broken]
     return pl.concat([refused, pl.DataFrame(lost, _QUARANTINED | {"day": pl.Int32}, orient="row")])
+
+
+def _without_users(record: Broken, table: str, marks: frozenset[str]) -> Broken:
+    """The text of a record without columns is not kept where a word of it is a forgotten user's id."""
+    names_one = any(mark(table, word) in marks for word in re.findall(r"[^\s,;|\"']+", record.text))
+    return replace(record, text=None) if names_one else record
 
 
 def _count(tally: Tally, refused: pl.DataFrame) -> None:
@@ -150,7 +168,7 @@ class Staged:
     @staticmethod
     def _write(table: str, address: str, days: dict[tuple, pl.DataFrame]) -> Iterator[Block]:
         filesystem, path = filesystem_of(address)
-        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        make_folder(filesystem, path.rpartition("/")[0])
         arrow = [
             (key[0], frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())) for key, frame in days.items()
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from jobs.data.event_source import EventSource
 from jobs.lib.contracts import Check
 from jobs.lib.input_tables import Day, DayColumn
+from jobs.lib.safe_paths import check_within
 from jobs.lib.times import check_time_format
 from jobs.lib.yaml_model import Strict
 
@@ -103,15 +104,15 @@ class File(Strict):
     @field_validator("file")
     @classmethod
     def _stays_in_the_folder(cls, file: str) -> str:
-        if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise ValueError(f"{file!r} is not a file within the folder")
-        return file
+        return check_within(file)
 
     @field_validator("encoding")
     @classmethod
     def _is_known(cls, encoding: str) -> str:
         try:
-            return codecs.lookup(encoding).name
+            found = codecs.lookup(encoding)
+            "".encode(found.name)  # raises LookupError for what is no text encoding, such as zlib
+            return found.name
         except LookupError:
             raise ValueError(f"{encoding!r} is not an encoding, for example utf-8, gb18030, latin-1") from None
 

@@ -11,6 +11,7 @@ from jobs.data.registered_files import File
 from jobs.lib.errors import RecflowError
 from jobs.lib.files import SourceFile, delta_files, files_under, filesystem_of, kind_of
 from jobs.lib.input_tables import DayColumn
+from jobs.lib.safe_paths import refuse_links_out
 from jobs.lib.sources import ds_of
 
 __all__ = ["ImportRefused", "SourceFile", "filesystem_of", "listed", "opened", "within"]
@@ -29,6 +30,7 @@ def listed(folder: str, spec: File) -> list[SourceFile]:
             raise ImportRefused(f"{address}: there is no Delta table")
         return found
     if kind_of(address) != pafs.FileType.NotFound:
+        refuse_links_out(folder, [address])
         found = files_under(address)
     else:
         found = [file for file in files_under(folder, include_hidden=True) if fnmatchcase(file.name, spec.file)]

@@ -6,6 +6,7 @@ import re
 
 import polars as pl
 
+from jobs.lib.forgotten import mark
 from jobs.lib.pseudonyms import pseudonym
 
 _ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2})?(?:[.,]\d+)?)? ?(Z|z|[+-]\d{2}(?::?\d{2})?)?$"
@@ -22,6 +23,13 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     distinct = as_text.drop_nulls().unique()
     hidden = pl.Series([pseudonym(one, key) for one in distinct], dtype=pl.String)
     return as_text.replace_strict(distinct, hidden, default=None, return_dtype=pl.String)
+
+
+def are_marked(ids: pl.Series, table: str, marks: frozenset[str]) -> pl.Series:
+    """Is each id that of a user whom the table must not show (jobs/lib/forgotten.py)?"""
+    as_text = ids.cast(pl.String)
+    hidden = [one for one in as_text.drop_nulls().unique() if mark(table, one) in marks]
+    return as_text.is_in(hidden).fill_null(False)
 
 
 def number(column: str) -> pl.Expr:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from jobs.lib.check_expression import checked
 from jobs.lib.yaml_model import Strict, Zone
 
 Share = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?%$")]
@@ -84,6 +85,10 @@ class Check(Strict):
         }
         if not needed[self.kind]:
             raise ValueError(f"check {self.name!r} of kind {self.kind} lacks the keys it is about")
+        try:
+            checked(self.expression or "")
+        except ValueError as error:
+            raise ValueError(f"check {self.name!r}: expression: {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 
+from jobs.data import forget_cli
 from jobs.deploy import cli as deploy_cli
 from jobs.evaluate import cli as evaluate_cli
 from jobs.flow import cli as flow_cli
@@ -28,6 +29,7 @@ DEPLOYED = (
     "metrics",
     "diagnose",
     "clean-up",
+    "forget",
 )  # commands of the version that is deployed, if any
 
 
@@ -189,6 +191,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate_cli.add_to(command("evaluate", evaluate_cli.run, "Judge recalls on events held out, beside popularity."))
     cleaning = command("clean-up", _clean_up, "Remove what is older than `retention:` says, as of a day.", "solution")
     cleaning.add_argument("--ds", help="the day that ages are counted from, yyyymmdd")
+    forget_cli.add_to(
+        command("forget", forget_cli.run, "Remove a user from all tables, and let none back in.", "solution")
+    )
     command("validate", _validate, "Check a solution file.", "solution")
     bundle_cli.add_to(command("bundle", bundle_cli.run, "List, verify, pin, remove or go back to published bundles."))
     serve_cli.add_recommend(command("recommend", serve_cli.run_recommend, "Show a user's published list."))

@@ -71,6 +71,8 @@ class Contract(Strict):
 @cache
 def load_contract(name: str) -> Contract:
     """Read schemas/<name>.yaml. Raises SolutionError naming the file and the path in it."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):  # records of partitions name contracts too
+        raise ContractError(f"{name!r} is no name of a contract")
     file = SCHEMAS / f"{name}.yaml"
     return validated(Contract, read_yaml(file), file)
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from jobs.lib import partitions
 from jobs.lib.errors import DataError, RecflowError
+from jobs.lib.safe_paths import check_within, refuse_links_out
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ def filesystem_of(address: str) -> tuple[pafs.FileSystem, str]:
     return pafs.S3FileSystem(endpoint_override=endpoint, region=region or "us-east-1"), rest
 
 
+def make_folder(filesystem: pafs.FileSystem, path: str) -> None:
+    """Only where folders are something. On S3 empty objects would be written for it and all above, up to the bucket."""
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        filesystem.create_dir(path, recursive=True)
+
+
 def kind_of(address: str) -> pafs.FileType:
     filesystem, path = filesystem_of(address)
     return filesystem.get_file_info(path).type
@@ -60,6 +67,8 @@ def files_under(address: str, include_hidden: bool = False) -> list[SourceFile]:
     scheme = address[: address.index("://") + 3] if "://" in address else ""
     found = [i for i in filesystem.get_file_info(selector) if i.type == pafs.FileType.File]
     kept = [i for i in found if include_hidden or not is_hidden(i.path.removeprefix(path))]
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        refuse_links_out(path, [i.path for i in kept])
     return [_file(f"{scheme}{i.path}", i, path) for i in sorted(kept, key=lambda i: i.path)]
 
 
@@ -68,6 +77,11 @@ def delta_files(address: str) -> list[SourceFile] | None:
     cannot be read."""
     if (adds := _adds(address)) is None:
         return None
+    for add in adds:
+        try:
+            check_within(unquote(add["path"]))
+        except ValueError as error:
+            raise RecflowError(f"{address}: its Delta log names a file elsewhere: {error}") from None
     return [
         SourceFile(
             f"{address}/{unquote(add['path'])}",

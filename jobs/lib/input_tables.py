@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from jobs.lib.safe_paths import check_address
 from jobs.lib.times import check_day, check_time_format
 from jobs.lib.yaml_model import Strict, Zone
 
 Day = Annotated[str, BeforeValidator(check_day)]
+TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=200)]  # a folder's, and a lock's
 TimeFormat = Annotated[str, BeforeValidator(check_time_format)]
 
 
@@ -30,7 +32,7 @@ class Source(Strict):
     snapshot as of `as_of`. time_format: of its time columns, where their type does not say it.
     """
 
-    path: str
+    path: Annotated[str, BeforeValidator(check_address)]
     format: Literal["delta", "parquet"] = "delta"
     day: DayColumn | None = None
     done_file: str | None = None
@@ -64,7 +66,7 @@ class TableConfig(Strict):
     """One input table. `daily` snapshots have a partition per ds. `once` are undated: of those that there are, a day
     reads the newest that is not after it, and none that is more than max_age_days older."""
 
-    table: str
+    table: TableName
     roles: Roles
     source: Source | None = None  # default: the table is in recflow's own warehouse
     snapshot: Literal["daily", "once"] = "daily"

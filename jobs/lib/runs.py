@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -21,6 +22,8 @@ from jobs.lib.settings import settings
 
 log = logging.getLogger("recflow")
 
+THREADS = 8
+Changed = Mapping[tuple[str, str], tuple[str, str]]  # (table, ds) -> content before, after
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 RECENT = 7  # runs by which it is told how long a node usually takes
 
@@ -86,6 +89,33 @@ def forget_before(table: str, first_kept: str, spared: Collection[str]) -> None:
     for ds in days_of(table):
         if ds < first_kept and ds not in spared:
             _store().delete(_key(table, ds))
+
+
+def replace_contents(changed: Changed) -> None:
+    """In every run, what it read and made: contents before become those after. What names another content, and is stale
+    by that, stays so."""
+    store = _store()
+
+    def follow(key: str) -> None:
+        run, ds = json.loads(store.get(key)), key.rpartition("/")[2].removesuffix(".json")
+        inputs = run.get("origin", {}).get("inputs", {})
+        told = [
+            _follow(contents, {day: (table, day) for day in contents}, changed) for table, contents in inputs.items()
+        ]
+        if any([*told, _follow(run.get("made", {}), {table: (table, ds) for table in run.get("made", {})}, changed)]):
+            store.put(key, json.dumps(run, sort_keys=True).encode())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(follow, store.list("_runs/")))
+
+
+def _follow(contents: dict[str, str | None], about: dict[str, tuple[str, str]], changed: Changed) -> bool:
+    """Replace contents in place; about: key -> (table, ds). Was any replaced?"""
+    replaced = {
+        key: changed[pair][1] for key, pair in about.items() if pair in changed and contents[key] == changed[pair][0]
+    }
+    contents.update(replaced)
+    return bool(replaced)
 
 
 def _write(table: str, ds: str, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.lib.errors import SettingError
+from jobs.lib.safe_paths import check_address
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = PROJECT_ROOT / "schemas"
@@ -58,6 +59,10 @@ def settings() -> Settings:
 def _address(variable: str, default: str, schemes: tuple[str, ...]) -> str:
     address = (os.environ.get(variable) or default).rstrip("/")
     scheme, separator, rest = address.partition("://")
+    try:
+        check_address(address)
+    except ValueError as error:
+        raise SettingError(f"{variable}: {error}") from None
     if not separator:
         return str(Path(address).absolute())
     if scheme not in schemes or not rest:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.lib.delta_files import DataFile
-from jobs.lib.files import filesystem_of
+from jobs.lib.files import filesystem_of, make_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -63,7 +63,7 @@ class StagedDays:
             rows = pa.Table.from_batches(batches)
             if ds not in self._writers:
                 filesystem, path = filesystem_of(f"{self._address}/ds={ds}/{self._name}")
-                filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+                make_folder(filesystem, path.rpartition("/")[0])
                 self._writers[ds] = pq.ParquetWriter(path, rows.schema, filesystem=filesystem, compression="zstd")
             self._writers[ds].write_table(rows)
             self._rows[ds] = self._rows.get(ds, 0) + rows.num_rows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
-from jobs.lib import partitions, quality, row_files, sources
+from jobs.lib import forgotten, partitions, quality, row_files, sources
 from jobs.lib.contracts import Contract, conform, load_contract
 from jobs.lib.delta_files import DataFile, replace_days
 from jobs.lib.evolution import refuse_incompatible
@@ -181,9 +181,8 @@ def _record(
 
 def _partitions_of(table: str | TableConfig, days: list[str]) -> DataFrame:
     if isinstance(table, TableConfig):
-        if table.source is not None:
-            return sources.read_days(table, days)
-        table = table.table
+        rows = sources.read_days(table, days) if table.source is not None else _partitions_of(table.table, days)
+        return forgotten.left_out(rows, table)
     if partitions.is_owned(table):
         return row_files.read_files(spark(), table_path(table), days)
     return spark().read.format("delta").load(table_path(table)).where(F.col("ds").isin(days))

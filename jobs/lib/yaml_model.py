@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from jobs.lib.errors import SolutionError
 
 Model = TypeVar("Model", bound=BaseModel)
+MOST_CHARACTERS, MOST_VALUES = 1_000_000, 100_000
 
 
 def _existing_zone(zone: str) -> str:
@@ -33,14 +34,44 @@ class Strict(BaseModel):
 def read_yaml(file: Path) -> dict:
     """A YAML file whose top level is a mapping. Raises SolutionError naming the file (and the line)."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = _loaded(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SolutionError(f"{file}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SolutionError(f"{file}: is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise SolutionError(f"{file}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise SolutionError(f"{file}: a mapping is expected at the top level")
     return raw
+
+
+def _loaded(text: str) -> Any:
+    """Plain values alone. Raises ValueError where aliases (`*name`) would make a short text a huge or endless one."""
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"{len(text):,} characters; allowed: {MOST_CHARACTERS:,}")
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if (size := _size(node, {})) > MOST_VALUES:
+            raise ValueError(f"{size:,} values with what its aliases repeat; allowed: {MOST_VALUES:,}")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Values in a tree, what is repeated counted as often as it stands there."""
+    if id(node) not in known:
+        known[id(node)] = None  # under way
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = [part for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    if (size := known[id(node)]) is None:
+        raise ValueError(f"an alias at line {node.start_mark.line + 1} stands within what it names")
+    return size
 
 
 def validated(model: type[Model], raw: dict, file: Path) -> Model:

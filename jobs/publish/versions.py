@@ -146,7 +146,7 @@ def collect_garbage(store: Store, keep: int, dry_run: bool = False) -> list[Remo
     versions = all_versions(store)
     complete = [v for v in versions if v.published is not None]
     kept = {v.folder for v in [*complete[:keep], *(v for v in versions if v.is_pinned or v.is_latest)]}
-    removed = [_remove(store, v, dry_run) for v in versions if v.folder not in kept]
+    removed = [remove(store, v, dry_run) for v in versions if v.folder not in kept]
     for place in (STAGING, REMOVING):
         for found in abandoned(store, f"{place}/"):
             keys = [about.key for about in found]
@@ -156,9 +156,10 @@ def collect_garbage(store: Store, keep: int, dry_run: bool = False) -> list[Remo
     return removed
 
 
-def _remove(store: Store, version: Version, dry_run: bool) -> Removed:
-    """The manifest goes first: what is left, should this die, is no bundle to anyone, and goes the next time. Before it
-    comes a mark of the day, by which a backfill knows that it was published and need not be again."""
+def remove(store: Store, version: Version, dry_run: bool) -> Removed:
+    """Remove a version, unless it is pinned, followed or being published anew. The manifest goes first: what is left,
+    should this die, is no bundle to anyone, and goes the next time. Before it comes a mark of the day, by which a
+    backfill knows that it was published and need not be again."""
     if dry_run:
         return Removed(version.folder, version.bytes, _why_kept(store, version))
     with removing(store, version.ds, version.version):

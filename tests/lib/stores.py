@@ -42,10 +42,7 @@ def s3_server():
 @pytest.fixture(scope="session")
 def versitygw(tmp_path_factory):
     """A real server over a folder, in a process of its own: `make versitygw` installs it where Go is at hand."""
-    folder = tmp_path_factory.mktemp("versitygw")
-    program = settings().jars.parent / "bin" / "versitygw"
-    if not (found := program if program.exists() else shutil.which("versitygw")):
-        pytest.skip("NOT TRIED ON A REAL S3 SERVER: `make versitygw` installs one where Go is at hand")
+    folder, found = tmp_path_factory.mktemp("versitygw"), versitygw_program()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
 
@@ -65,6 +62,13 @@ def versitygw(tmp_path_factory):
     running = RealServer(f"http://127.0.0.1:{port}", start, start())
     yield running
     running.kill()
+
+
+def versitygw_program() -> str:
+    program = settings().jars.parent / "bin" / "versitygw"
+    if not (found := str(program) if program.exists() else shutil.which("versitygw")):
+        pytest.skip("NOT TRIED ON A REAL S3 SERVER: `make versitygw` installs one where Go is at hand")
+    return found
 
 
 @dataclass
