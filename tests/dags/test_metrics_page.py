@@ -36,7 +36,7 @@ def test_the_days_are_listed_and_linked(client):
 
 def test_an_unknown_scenario_is_not_found(client):
     answer = client.get("/nowhere")
-    assert answer.status_code == 404 and "no scenario 'nowhere'; there are: home_page" in answer.text
+    assert answer.status_code == 404 and "no scenario 'nowhere'; there are: detail_page, home_page" in answer.text
 
 
 def test_whoever_is_not_signed_in_sees_nothing(solution_file):

@@ -275,8 +275,20 @@ USERS = {"actions_daily", "candidates", "filtered", "imported_behavior", "import
          "recommendations", "suspicious_users", "user_features", "rec_sln_demo_behavior_table_v1",
          "rec_sln_demo_user_table_v1", "input_behavior", "input_user"}  # fmt: skip
 SIDES, QUARANTINE = {"biases", "recall_vectors"}, {"quarantine"}
-NOBODY = {"diagnostics", "evaluation", "fusion_weights", "imported_item", "input_item", "item_features",
-          "quality_result", "rank_model", "rec_sln_demo_item_table_v1", "recall_fallback", "recall_hot", "recall_i2i"}  # fmt: skip
+NOBODY = {
+    "diagnostics",
+    "evaluation",
+    "fusion_weights",
+    "imported_item",
+    "input_item",
+    "item_features",
+    "quality_result",
+    "rank_model",
+    "rec_sln_demo_item_table_v1",
+    "recall_fallback",
+    "recall_hot",
+    "recall_i2i",
+}
 
 
 def test_every_contract_says_where_it_names_users():
