@@ -21,7 +21,7 @@ COMMAND = [
     *(sys.executable, "-m", "pip_audit", "--requirement", str(ROOT / "requirements.lock")),
     *("--disable-pip", "--no-deps", "--format", "json", "--progress-spinner", "off", "--timeout", "10"),
 ]  # the lock names everything, each by hash: nothing is resolved, nothing installed
-LONGEST_SEC = 120
+LONGEST_SEC = 60
 FOUND, NOT_DONE = 1, 3
 
 
@@ -31,10 +31,12 @@ def main() -> int:
         done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=LONGEST_SEC)
         told = json.loads(done.stdout)["dependencies"]
     except subprocess.TimeoutExpired:
-        return not_done(f"no answer within {LONGEST_SEC} s")
+        lines, status = [_not_done(f"no answer within {LONGEST_SEC} s")], NOT_DONE
     except (ValueError, KeyError):
-        return not_done((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])
-    lines, status = judged(told, accepted)
+        why = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        lines, status = [_not_done(why)], NOT_DONE
+    else:
+        lines, status = judged(told, accepted)
     print("\n".join(lines))
     return status
 
@@ -70,13 +72,13 @@ def judged(told: list[dict[str, Any]], accepted: dict[str, dict[str, Any]]) -> t
         return lines, FOUND
     if skipped or not told:
         shown = ", ".join(skipped[:3]) + (" …" if len(skipped) > 3 else "")
-        return lines, not_done(f"{len(skipped)} of {len(told)} packages could not be looked up ({shown})")
+        lines.append(_not_done(f"{len(skipped)} of {len(told)} packages could not be looked up ({shown})"))
+        return lines, NOT_DONE
     return lines, 0
 
 
-def not_done(why: str) -> int:
-    print(f"audit: NOT DONE: {why}: whether they have known vulnerabilities is unknown")
-    return NOT_DONE
+def _not_done(why: str) -> str:
+    return f"audit: NOT DONE: {why}: whether they have known vulnerabilities is unknown"
 
 
 if __name__ == "__main__":

@@ -8,18 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+NAMES = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RECFLOW_USER_KEY", "POSTGRES_PASSWORD",
+    "RECFLOW_UI_PASSWORD", "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET",
+)  # fmt: skip
+IN_CONNECTION = "canary-47-of-the-connection"
 # What a day's processes are given by environment.
-CANARIES = {
-    "AWS_ACCESS_KEY_ID": "canary-access-key-id-4711",
-    "AWS_SECRET_ACCESS_KEY": "canary-secret-access-key-4712",
-    "AWS_SESSION_TOKEN": "canary-session-token-4713",
-    "RECFLOW_USER_KEY": "canary-key-of-pseudonyms-4714",
-    "POSTGRES_PASSWORD": "canary-postgres-password-4715",
-    "RECFLOW_UI_PASSWORD": "canary-ui-password-4716",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://airflow:canary-of-the-connection-4717@nowhere/airflow",
-    "AIRFLOW__CORE__FERNET_KEY": "canary-fernet-key-4718",
-    "AIRFLOW__API_AUTH__JWT_SECRET": "canary-jwt-secret-4719",
-}
+CANARIES = {name: f"canary-{number}-of-{name.lower()}" for number, name in enumerate(NAMES, start=10)}
+CANARIES["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://airflow:{IN_CONNECTION}@nowhere/airflow"
 
 
 def files_with(folder: Path, secrets: dict[str, str]) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from jobs.lib.airflow_config import environment, write_config
 from jobs.lib.cli import main
 from jobs.lib.pseudonyms import user_key
 from jobs.lib.settings import PROJECT_ROOT
-from tests.security.canaries import CANARIES, files_with
+from tests.security.canaries import CANARIES, IN_CONNECTION, files_with
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_canary_is_found_wherever_it_is(tmp_path):
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(secret.encode()))
     (tmp_path / "c.zip").write_bytes(package.zipped({"c": secret.encode()}))
     pl.DataFrame({"a": [secret]}).write_parquet(tmp_path / "d.parquet")
-    (tmp_path / "e.log").write_text("canary-of-the-connection-4717")
+    (tmp_path / "e.log").write_text(IN_CONNECTION)
     found = files_with(tmp_path, CANARIES)
     assert sorted(found[name]) == ["a.log", "b.jsonl.gz", "c.zip", "d.parquet"]
     assert found["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == ["e.log"]
