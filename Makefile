@@ -1,7 +1,8 @@
 # Every target that needs .venv makes it first; that takes no time when nothing has changed.
 # ARGS goes to the command: make demo ARGS="--days 10", make test ARGS="-k swing", make ui ARGS="--port 8081".
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults cluster-test versitygw lint bench judge judge-ranking ui stop lock clean distclean
+.PHONY: help setup demo test test-faults cluster-test versitygw lint audit bench judge judge-ranking ui stop lock clean \
+	distclean
 SHELL := /bin/bash
 BIN := .venv/bin
 UV := $(shell command -v uv || echo .venv/share/recflow/uv/bin/uv)
@@ -30,6 +31,9 @@ versitygw: setup ## install a real S3 server for the tests (compiles for some mi
 
 lint: setup ## style, the compose file, and what must not be in the repository
 	@$(BIN)/python infra/lint.py
+
+audit: setup ## known vulnerabilities of the packages in requirements.lock
+	@$(BIN)/python infra/audit.py
 
 bench: setup ## measure what a day costs
 	@$(BIN)/python -m tests.bench $(ARGS)

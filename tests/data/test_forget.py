@@ -31,7 +31,7 @@ from tests.features.builders import ACTIONS, demo_solution
 
 DAY1, DAY2 = "20261120", "20261121"
 KEY = "a long and secret key of a team"
-ROLES = {"user_id": "user_id", "item_id": "item_id", "event": "event", "event_time": "event_time"}
+ROLES = {"categorical": [], "user_id": "user_id", "item_id": "item_id", "event": "event", "event_time": "event_time"}
 
 
 @pytest.fixture
@@ -39,8 +39,7 @@ def solution(warehouse):
     """Of imported tables, whose records need no Spark."""
     return demo_solution(
         scenario="shop",
-        tables={"behavior": {"table": "shop_behavior", "roles": {**ROLES, "categorical": []}},
-                "item": None, "user": None},
+        tables={"behavior": {"table": "shop_behavior", "roles": ROLES}, "item": None, "user": None},
         scenes=[], demo=None, features={"preference": {"attributes": []}},
     )  # fmt: skip
 
@@ -275,20 +274,9 @@ USERS = {"actions_daily", "candidates", "filtered", "imported_behavior", "import
          "recommendations", "suspicious_users", "user_features", "rec_sln_demo_behavior_table_v1",
          "rec_sln_demo_user_table_v1", "input_behavior", "input_user"}  # fmt: skip
 SIDES, QUARANTINE = {"biases", "recall_vectors"}, {"quarantine"}
-NOBODY = {
-    "diagnostics",
-    "evaluation",
-    "fusion_weights",
-    "imported_item",
-    "input_item",
-    "item_features",
-    "quality_result",
-    "rank_model",
-    "rec_sln_demo_item_table_v1",
-    "recall_fallback",
-    "recall_hot",
-    "recall_i2i",
-}
+NOBODY = {"diagnostics", "evaluation", "fusion_weights", "imported_item", "input_item", "item_features",
+          "quality_result",
+          "rank_model", "rec_sln_demo_item_table_v1", "recall_fallback", "recall_hot", "recall_i2i"}  # fmt: skip
 
 
 def test_every_contract_says_where_it_names_users():

@@ -1,6 +1,7 @@
-"""A tiny flow through the real scheduler: waits at the anchors, runs, publishes. (That running all of it again changes
-nothing is shown by tests/flow/test_real_flow.py.)"""
+"""A tiny flow through the real scheduler: waits at the anchors, runs, publishes, and leaves no secret anywhere. (That
+running all of it again changes nothing is shown by tests/flow/test_real_flow.py.)"""
 
+import configparser
 import json
 import socket
 import threading
@@ -11,15 +12,23 @@ from jobs.lib import partitions, platform
 from jobs.lib.cli import main
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import load_solution
+from tests.security.canaries import CANARIES, files_with
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+AIRFLOWS_OWN = [("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret")]
 FIRST, LAST = "20261101", "20261106"
 
 
 @pytest.fixture
 def airflow(warehouse, monkeypatch):
     monkeypatch.setenv("RECFLOW_SOLUTION", str(PROJECT_ROOT / "tests" / "e2e" / "tiny.yaml"))
+    for name, secret in CANARIES.items():
+        monkeypatch.setenv(name, secret)
+    (warehouse / "spark-events").mkdir()
+    events = {"enabled": "true", "compress": "false", "dir": f"file://{warehouse}/spark-events"}
+    options = " ".join(f"--conf spark.eventLog.{name}={value}" for name, value in events.items())
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -51,6 +60,22 @@ def test_a_day_waits_for_its_tables_runs_is_published_and_published_again_is_the
 
     assert main(["run", "publish", "--ds", LAST]) == 0
     assert published() == (latest, files)
+    platform.stop()  # what is still in memory is written
+    _no_secret_is_left(settings().home)
+
+
+def _no_secret_is_left(home):
+    """Of Airflow's logs and database (rendered templates, XComs), Spark's event logs, tables, records, the bundle."""
+    assert any((home / "spark-events").rglob("events_*")), "no event log was written"
+    assert (home / "airflow" / "airflow.db").exists() and any((home / "airflow" / "logs").rglob("*.log"))
+    assert files_with(home, CANARIES) == {}
+    config = configparser.RawConfigParser()
+    config.read(home / "airflow" / "airflow.cfg")
+    own = {f"{section}.{key}": config[section][key] for section, key in AIRFLOWS_OWN} | {
+        "ui": platform.credentials()[1]
+    }
+    places = {file for files in files_with(home, own).values() for file in files}
+    assert places == {"airflow/airflow.cfg", "airflow/passwords.json"}
 
 
 def _remember(said, dag_id, ds, zone):
