@@ -5,11 +5,13 @@ import configparser
 import json
 import socket
 import threading
+from functools import partial
 
 import pytest
 
-from jobs.lib import partitions, platform
+from jobs.lib import driver, partitions, platform
 from jobs.lib.cli import main
+from jobs.lib.days import day_range
 from jobs.lib.settings import PROJECT_ROOT, settings
 from jobs.lib.solution import load_solution
 from tests.security.canaries import CANARIES, files_with
@@ -44,12 +46,13 @@ def published():
     return latest, files
 
 
-def test_a_day_waits_for_its_tables_runs_is_published_and_published_again_is_the_same(spark, airflow):
-    zone = load_solution().timezone
-    said = []
+def test_a_day_waits_for_its_tables_runs_is_published_and_published_again_is_the_same(airflow):
+    """What is run beside Airflow is run by the driver that its nodes share."""
+    solution, said = load_solution(), []
+    zone, run_in_driver = solution.timezone, partial(driver.run, solution_path=solution.path)
     run = threading.Thread(target=_remember, args=(said, "home_page", LAST, zone))
     run.start()
-    main(["run", "create_data", "--from", FIRST, "--to", LAST])
+    run_in_driver("create_data", day_range(FIRST, LAST))
     run.join(timeout=800)
     assert not run.is_alive() and said[-1] == "finished", said
     latest, files = published()
@@ -58,7 +61,7 @@ def test_a_day_waits_for_its_tables_runs_is_published_and_published_again_is_the
     assert partitions.record("home_page_recommendations", LAST)["rows"] > 0
     assert partitions.present_days("home_page_rank_samples") == [f"2026110{n}" for n in (3, 4, 5, 6)]
 
-    assert main(["run", "publish", "--ds", LAST]) == 0
+    run_in_driver("publish", [LAST])
     assert published() == (latest, files)
     platform.stop()  # what is still in memory is written
     _no_secret_is_left(settings().home)
