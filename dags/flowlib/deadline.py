@@ -12,31 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from flowlib.interval import daily, ds_of, first_day
-from flowlib.nodes import RETRIES
+from flowlib.interval import ds_of
 from jobs.flow import alerts
 from jobs.flow.late import is_published, late
 from jobs.lib.errors import RecflowError
-from jobs.lib.solution import Solution, load_solution
-
-
-def deadline_dag(solution: Solution, doc: str) -> DAG:
-    """One run per day, and in it one node; nothing is made up for that was slept through but the newest day."""
-    with DAG(
-        dag_id=f"{solution.scenario}_deadline",
-        schedule=daily(solution),
-        start_date=first_day(solution),
-        catchup=False,
-        max_active_runs=8,  # a deadline may lie some days after its ds
-        is_paused_upon_creation=False,  # whoever declares a deadline wants it watched
-        doc_md=doc,
-        tags=["recflow"],
-    ) as dag:
-        DeadlineWatch(task_id="watch", solution_path=solution.path, doc_md=doc, **RETRIES)
-    return dag
+from jobs.lib.solution import load_solution
 
 
 class DeadlineWatch(BaseOperator):

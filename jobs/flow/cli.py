@@ -91,6 +91,19 @@ def show_metrics(arguments: argparse.Namespace) -> None:
         print(exposition(found) if arguments.prometheus else shown(found, solution.timezone))
 
 
+def add_restore_to(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from", dest="first", metavar="DS", help="first day of the schedule (default: after the last)"
+    )
+    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+
+
+def run_restore(arguments: argparse.Namespace) -> None:
+    from jobs.flow.restore import restore
+
+    print(restore(load_solution(arguments.solution), arguments.first))
+
+
 def add_alert_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
 

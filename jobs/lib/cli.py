@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     flow_cli.add_to(command("backfill", flow_cli.run, "Plan or run the flow for a range of days, in this process."))
     flow_cli.add_status_to(command("status", flow_cli.show_status, "What is there, waits, is late, failed or stale."))
     flow_cli.add_metrics_to(command("metrics", flow_cli.show_metrics, "A day's rows, times, quality, gate, bundle."))
+    flow_cli.add_restore_to(command("restore", flow_cli.run_restore, "Go on, on an empty machine, from the bucket."))
     flow_cli.add_alert_to(command("alert", flow_cli.send_test_alert, "Send a test alert by RECFLOW_NOTIFIER."))
     deploy_cli.add_plan(command("plan", deploy_cli.show_plan, "What code and solution would change if deployed."))
     deploy_cli.add_deploy(command("deploy", deploy_cli.run_deploy, "Check code and solution; the next run uses them."))

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from flowlib import notify
 from jobs.flow import alerts
 from jobs.lib.errors import QualityError
-from jobs.lib.solution import load_solution
+from tests.dags.conftest import DAGS
 
 SECRET = "T0/B0/canary"
 
@@ -131,12 +131,13 @@ def test_every_node_tells_of_its_failure(dag):
     assert telling == ["home_page_rank_model"]
 
 
-def watch(monkeypatch, tmp_path, solution_file, now):
+def watch(dag, monkeypatch, tmp_path, solution_file, now):
     """The node of the deadline's DAG, at a moment."""
     from flowlib import deadline
 
     file = tmp_path / "page.yaml"
     file.write_text(solution_file.read_text() + 'deadline: {publish: "07:30", warn_minutes: 60}\n')
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
 
     class Clock(deadline.datetime):
         @classmethod
@@ -145,16 +146,30 @@ def watch(monkeypatch, tmp_path, solution_file, now):
 
     monkeypatch.setattr(deadline, "datetime", Clock)
     monkeypatch.setattr(deadline, "late", lambda solution, ds: ["home_page_hot: failed: bad luck"])
-    return deadline.deadline_dag(load_solution(file), "doc").task_dict["watch"]
+    return dag("home_page_deadline").task_dict["watch"]
+
+
+def test_airflow_finds_the_watch_where_there_is_a_deadline_and_only_there(tmp_path, monkeypatch, solution_file):
+    from airflow.dag_processing.dagbag import DagBag
+
+    def found():
+        bag = DagBag(dag_folder=str(DAGS / "home_page_deadline.py"), safe_mode=True)
+        return [(dag_id, read.catchup) for dag_id, read in bag.dags.items()], bag.import_errors
+
+    assert found() == ([], {})
+    file = tmp_path / "page.yaml"
+    file.write_text(solution_file.read_text() + 'deadline: {publish: "07:30"}\n')
+    monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
+    assert found() == ([("home_page_deadline", False)], {})
 
 
 @pytest.mark.parametrize(
     ("clock", "until", "kinds"),
     [((3, 0), (6, 30), []), ((6, 31), (7, 30), ["warning"]), ((7, 31), None, ["missed"])],
 )
-def test_a_day_is_warned_about_and_then_missed(monkeypatch, tmp_path, solution_file, posted, clock, until, kinds):
+def test_a_day_is_warned_about_and_then_missed(dag, monkeypatch, tmp_path, solution_file, posted, clock, until, kinds):
     now = pendulum.datetime(2026, 11, 22, *clock, tz="Asia/Shanghai")
-    task = watch(monkeypatch, tmp_path, solution_file, now)
+    task = watch(dag, monkeypatch, tmp_path, solution_file, now)
     context = {
         "dag_run": SimpleNamespace(run_id="r", data_interval_start=pendulum.datetime(2026, 11, 21, tz="Asia/Shanghai"))
     }
@@ -167,12 +182,12 @@ def test_a_day_is_warned_about_and_then_missed(monkeypatch, tmp_path, solution_f
 
 
 def test_a_published_day_is_left_in_peace_and_storage_that_is_down_is_the_news(
-    monkeypatch, tmp_path, solution_file, posted
+    dag, monkeypatch, tmp_path, solution_file, posted
 ):
     from flowlib import deadline
     from jobs.lib.object_store import StoreError
 
-    task = watch(monkeypatch, tmp_path, solution_file, pendulum.datetime(2026, 11, 22, 8, tz="Asia/Shanghai"))
+    task = watch(dag, monkeypatch, tmp_path, solution_file, pendulum.datetime(2026, 11, 22, 8, tz="Asia/Shanghai"))
     context = {
         "dag_run": SimpleNamespace(run_id="r", data_interval_start=pendulum.datetime(2026, 11, 21, tz="Asia/Shanghai"))
     }
