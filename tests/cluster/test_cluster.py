@@ -73,7 +73,7 @@ def embedded(tmp_path_factory) -> Seen:
     """The same days and the same correction on one machine, in a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(LEFT_OUT)}
     ours = {"RECFLOW_HOME": str(tmp_path_factory.mktemp("embedded")), "RECFLOW_SOLUTION": str(SOLUTION)}
-    environment = kept | ours | {"PYTHONPATH": f"{PROJECT_ROOT}{os.pathsep}{PROJECT_ROOT / 'dags'}"}
+    environment = kept | ours
     days = [[*STEPS, "day", ds] for ds in DAYS]
     for command in [INPUTS, *days, [*STEPS, "correct", DAYS[1]], BACKFILL]:
         done = subprocess.run(command, env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True)

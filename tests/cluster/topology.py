@@ -49,7 +49,6 @@ class Cluster:
             "AIRFLOW_HOME": str(folder / "airflow"),  # these two and PATH are the image's
             "RECFLOW_HOME": str(folder / "data"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{PROJECT_ROOT}{os.pathsep}{PROJECT_ROOT / 'dags'}",
             "SPARK_LOCAL_IP": "127.0.0.1",  # no names of containers here
             "PYSPARK_PYTHON": sys.executable,
         }
