@@ -172,6 +172,16 @@ def delta_at(address: str):
 
 
 def delta_address(address: str) -> tuple[str, dict[str, str] | None]:
-    if address.startswith("s3a://"):
-        address = "s3://" + address.removeprefix("s3a://")
-    return address, {"allow_http": "true"} if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://") else None
+    """Address and storage options as deltalake takes them; whatever else it needs it finds in AWS_* itself."""
+    if not address.startswith(("s3a://", "s3://")):
+        return address, None
+    from jobs.lib.s3_client import s3_options
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    options = {"allow_http": "true"} if endpoint.startswith("http://") else {}
+    encryption = s3_options().encryption
+    if "ServerSideEncryption" in encryption:
+        options["aws_server_side_encryption"] = encryption["ServerSideEncryption"]
+    if "SSEKMSKeyId" in encryption:
+        options["aws_sse_kms_key_id"] = encryption["SSEKMSKeyId"]
+    return "s3://" + address.removeprefix("s3a://"), options

@@ -4,11 +4,9 @@ import time
 
 import pytest
 
-from jobs.lib import leases, partitions
-from jobs.lib.delta_files import DataFile, replace_days
+from jobs.lib import leases
 from jobs.lib.errors import WriterError
 from jobs.lib.object_store import StoreError, open_store
-from jobs.lib.settings import settings
 from tests.lib.stores import s3_server, store_url, versitygw  # noqa: F401
 
 KEY = "_writers/hot.json"
@@ -85,27 +83,3 @@ def test_a_storage_in_trouble_costs_the_others_a_wait_and_the_holder_nothing(sto
         time.sleep(0.2)
     monkeypatch.undo()
     assert "hot: its lease could not be renewed: s3://b/x: 503" in caplog.text
-
-
-@pytest.mark.parametrize("is_first", [True, False])
-def test_two_commits_at_once_leave_one_writers_rows_and_tell_the_other(warehouse, monkeypatch, is_first):
-    """The trap: tried again after the other's, a commit would add its files beside files that it never saw."""
-    import deltalake
-    import pyarrow as pa
-
-    address = f"{settings().warehouse_root}/t"
-    wanted = deltalake.Schema.from_arrow(pa.schema([("n", pa.int64()), ("ds", pa.string())]))
-
-    def commit(name, ds="20261101"):
-        replace_days(address, [ds], [DataFile(f"ds={ds}/{name}.parquet", ds, 1, 1, 0)], wanted)
-
-    if not is_first:
-        commit("before", "20261031")
-    stale = partitions.delta_at(address)
-    commit("winner")
-    monkeypatch.setattr(partitions, "delta_at", lambda _: stale)
-    with pytest.raises(WriterError, match="t: another writer committed at the same time; run this again"):
-        commit("loser")
-    monkeypatch.undo()
-    files = [f.rpartition("/")[2] for f in deltalake.DeltaTable(address).file_uris()]
-    assert sorted(files) == ["winner.parquet"] if is_first else ["before.parquet", "winner.parquet"]
