@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import uuid
 from pathlib import Path
 
 import deltalake
@@ -28,6 +30,7 @@ from jobs.lib.settings import SCHEMAS
 from jobs.lib.tables import read_days, write_days
 from tests.data.imports import GOOD, HEADER, registration, work_on
 from tests.features.builders import ACTIONS, demo_solution
+from tests.lib.stores import new_bucket, versitygw  # noqa: F401 - a fixture
 
 DAY1, DAY2 = "20261120", "20261121"
 KEY = "a long and secret key of a team"
@@ -49,10 +52,10 @@ def written(table, days, contract="imported_behavior", **extra):
     address, files = partitions.table_path(table), []
     for ds, columns in days.items():
         rows = pl.DataFrame(columns)
-        path = f"ds={ds}/part-{contract}-{len(list(Path(address).glob('*/*')))}.parquet"
-        (Path(address) / path).parent.mkdir(parents=True, exist_ok=True)
-        rows.write_parquet(f"{address}/{path}")
-        files.append(DataFile(path, ds, (Path(address) / path).stat().st_size, rows.height, _content(rows)))
+        path, file = f"ds={ds}/part-{uuid.uuid4().hex}.parquet", io.BytesIO()
+        rows.write_parquet(file)
+        open_store(address).put(path, file.getvalue())
+        files.append(DataFile(path, ds, len(file.getvalue()), rows.height, _content(rows)))
     schema = deltalake.Schema.from_arrow(pa.schema([*_plain(rows.to_arrow().schema), pa.field("ds", pa.string())]))
     partitions.forget(table, list(days))
     replace_days(address, list(days), files, schema)
@@ -117,6 +120,19 @@ def test_no_file_of_the_warehouse_names_the_user_afterwards(solution):
         "shop_quarantine",
     ]  # an item, and user gone-77
     assert forget(solution, "gone-7").removed == {}
+
+
+def test_an_object_storage_keeps_nothing_either(solution, versitygw, monkeypatch):  # noqa: F811
+    bucket = new_bucket(versitygw.url, monkeypatch)
+    monkeypatch.setenv("RECFLOW_WAREHOUSE", f"s3a://{bucket}/warehouse")
+    written("shop_behavior", {DAY1: events("gone-7", "u2")})
+    written("shop_behavior", {DAY1: events("u2", "gone-7")})
+    assert forget(solution, "gone-7").removed == {"shop_behavior": [DAY1]}
+    assert rows("shop_behavior") == [(DAY1, "u2", "i0")]
+    store = open_store(f"s3://{bucket}")
+    [left] = [key for key in store.list() if key.endswith(".parquet")]
+    assert pl.read_parquet(store.get(left))["user_id"].to_list() == ["u2"]
+    assert not [key for key in store.list() if b"gone-7" in store.get(key)]
 
 
 def test_records_tell_the_rows_that_are_there_as_if_they_had_been_written_so(solution):
