@@ -35,8 +35,8 @@ HEADLINES = {
 RUNBOOK = "infra/README.md"
 # What an error says -> the section of the runbook; the first that fits.
 SECTIONS = (
-    (r"No space left|full", "the-disk-is-full"),
-    (r"import(ed)? |registration|quarantine", "an-import-fails"),
+    (r"No space left", "the-disk-is-full"),
+    (r"nothing to import|registration|quarantine", "an-import-fails"),
     (r"storage|bucket|endpoint|S3|s3a?://", "storage-is-down"),
     (r"has no partition|has no snapshot|gave up after", "data-are-late"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -102,6 +103,35 @@ def test_the_body_is_the_operators_and_may_name_parts_of_the_alert(posted, monke
     assert body["payload"] == {"severity": "error", "source": "20261121"} and body["text"].endswith(
         "deadline was missed"
     )
+
+
+def test_mail_goes_out_by_airflows_own_notifier(warehouse, monkeypatch):
+    got = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=take_mail, args=(listening, got), daemon=True).start()
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "recflow@example.com"}
+        about = {"conn_type": "smtp", "host": "127.0.0.1", "port": listening.getsockname()[1], "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(about))
+        monkeypatch.setenv("RECFLOW_NOTIFIER", "airflow.providers.smtp.notifications.smtp.SmtpNotifier")
+        arguments = {"to": "ops@example.com", "subject": "{{ alert.subject }}", "html_content": "{{ alert.text }}"}
+        monkeypatch.setenv("RECFLOW_NOTIFIER_ARGS", json.dumps(arguments))
+        lines = []
+        assert alerts.send(alerts.Alert("missed", "shop", "20261121", "n", "w"), say=lines.append), lines
+    assert "Subject: recflow dev: shop ds=20261121: the deadline was missed" in got
+
+
+def take_mail(listening, got):
+    """As much of SMTP as one mail needs."""
+    peer, _ = listening.accept()
+    with peer, peer.makefile("rw", newline="\r\n") as lines:
+        print("220 here", file=lines, flush=True)
+        in_data = False
+        for line in map(str.strip, lines):
+            got.append(line)
+            if in_data and line != ".":
+                continue
+            in_data = line.upper() == "DATA"
+            print("354 go on" if in_data else "221 bye" if line.upper() == "QUIT" else "250 ok", file=lines, flush=True)
 
 
 def test_a_webhook_in_trouble_is_asked_again_and_one_that_refuses_is_not_and_the_address_stays_secret(posted):
