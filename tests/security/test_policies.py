@@ -32,6 +32,7 @@ FOLDER = PROJECT_ROOT / "infra" / "storage"
 NAMES = {"WAREHOUSE_BUCKET": "tables", "PUBLISH_BUCKET": "lists", "IMPORT_BUCKET": "files", "ENV": "dev"}
 NAMES |= {"SCENARIO": "home_page", "NAME": "shop"}
 READ = {"s3:ListBucket", "s3:GetObject"}
+UPLOADS = {"s3:ListBucketMultipartUploads"}  # that did not end: the weekly clean-up drops them
 WRITE = {"s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}
 
 
@@ -44,7 +45,7 @@ def policy(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "actions"), [("pipeline", READ | WRITE), ("consumer", READ), ("importer", READ | WRITE)]
+    ("name", "actions"), [("pipeline", READ | WRITE | UPLOADS), ("consumer", READ), ("importer", READ | WRITE)]
 )
 def test_a_policy_allows_named_actions_below_named_prefixes(name, actions):
     statements = json.loads(policy(name))["Statement"]
@@ -54,7 +55,7 @@ def test_a_policy_allows_named_actions_below_named_prefixes(name, actions):
         for resource in one["Resource"]:
             bucket, _, path = resource.removeprefix("arn:aws:s3:::").partition("/")
             assert bucket in ("tables", "lists", "files")  # a name, and none with a star
-            assert (not path) == (one["Action"] == ["s3:ListBucket"])
+            assert (not path) == one["Action"][0].startswith("s3:ListBucket")
             fixed = path.partition("*")[0]
             assert not path or fixed.startswith(("warehouse/dev/", "published/dev/")) or resource.endswith(":files/*")
 
