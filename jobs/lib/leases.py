@@ -2,12 +2,14 @@
 
 A swap of that object takes and frees it (jobs/lib/object_store.py); nobody deletes it. Who holds it counts up in it
 every BEAT_SEC. Who waits takes it over when it has stayed as it was for DEAD_SEC of his own clock: clocks need not
-agree. A holder that was taken for dead (asleep, cut off) finds that out when it frees.
+agree. A holder that was taken for dead (asleep, cut off) finds that out when it frees. Of the same home on the same
+machine only one gets this far (jobs/lib/locks.py), so what another of these left is taken over at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -16,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 from jobs.lib.errors import WriterError
 from jobs.lib.object_store import MissingObject, ObjectChanged, Store, StoreError
@@ -29,10 +32,14 @@ FREE = b"{}"
 
 
 @contextlib.contextmanager
-def lease(store: Store, table: str) -> Iterator[None]:
-    """Hold the table. Waits, and says so, for whoever holds it; raises WriterError when it was not held to the end."""
-    key, beats = f"_writers/{table}.json", _beats()
-    held, ended = _taken(store, table, key, next(beats)), threading.Event()
+def lease(store: Store, table: str, locks: Path) -> Iterator[None]:
+    """Hold the table. Waits, and says so, for whoever holds it; raises WriterError when it was not held to the end.
+
+    locks: the folder in which this process holds the table among those of its machine.
+    """
+    key, home = f"_writers/{table}.json", _identity(locks)
+    beats = _beats(home)
+    held, ended = _taken(store, table, key, next(beats), home), threading.Event()
 
     def count() -> None:
         nonlocal held
@@ -55,17 +62,17 @@ def lease(store: Store, table: str) -> Iterator[None]:
         _free(store, table, key, held)
 
 
-def _taken(store: Store, table: str, key: str, mine: bytes) -> bytes:
+def _taken(store: Store, table: str, key: str, mine: bytes, home: str | None) -> bytes:
     """`mine`, once it stands there."""
     seen, since, told = None, time.monotonic(), False
     while True:
         found = _content(store, key)
         if found != seen:
             seen, since = found, time.monotonic()
-        is_free, is_dead = found in (None, FREE), time.monotonic() - since > DEAD_SEC
-        if is_free or is_dead:
-            if is_dead and not is_free:
-                log.warning("%s: nothing was heard of %s for %.0f s: taken over", table, _holder(found), DEAD_SEC)
+        is_free, is_silent = found in (None, FREE), time.monotonic() - since > DEAD_SEC
+        if is_free or is_silent or (home is not None and _told(found).get("home") == home):
+            if not is_free:
+                log.warning("%s: %s does not live any more: taken over", table, _holder(found))
             with contextlib.suppress(ObjectChanged):
                 store.swap(key, found, mine)
                 return mine
@@ -95,12 +102,17 @@ def _not_fatal(table: str) -> Iterator[None]:
         log.warning("%s: its lease could not be renewed: %s", table, error)
 
 
-def _beats() -> Iterator[bytes]:
+def _beats(home: str | None) -> Iterator[bytes]:
     """What the holder writes, each time another."""
-    by, beat = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}, 0
-    while True:
+    by = {"host": socket.gethostname(), "pid": os.getpid(), "home": home, "id": uuid.uuid4().hex}
+    for beat in itertools.count():
         yield json.dumps({**by, "beat": beat}).encode()
-        beat += 1
+
+
+def _identity(folder: Path) -> str | None:
+    """Of a folder, among all folders of all machines; None where the machine does not tell one start from another."""
+    boot, about = Path("/proc/sys/kernel/random/boot_id"), folder.stat()
+    return f"{boot.read_text().strip()}:{about.st_dev}:{about.st_ino}" if boot.exists() else None
 
 
 def _content(store: Store, key: str) -> bytes | None:
@@ -110,10 +122,15 @@ def _content(store: Store, key: str) -> bytes | None:
         return None
 
 
-def _holder(content: bytes) -> str:
-    """As messages name it."""
+def _told(content: bytes) -> dict:
     try:
         told = json.loads(content)
-        return f"pid {told['pid']} on {told['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "somebody else"
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _holder(content: bytes) -> str:
+    """As messages name it."""
+    told = _told(content)
+    return f"pid {told['pid']} on {told['host']}" if {"pid", "host"} <= told.keys() else "somebody else"

@@ -32,7 +32,7 @@ def writing(*tables: str) -> Iterator[None]:
                 log.info("%s is being written by another process: waiting for it", table)
                 fcntl.flock(file, fcntl.LOCK_EX)
             if settings().warehouse.startswith("s3a://"):
-                held.enter_context(lease(open_store(settings().warehouse_root), table))
+                held.enter_context(lease(open_store(settings().warehouse_root), table, folder))
         yield
 
 

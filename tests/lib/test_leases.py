@@ -1,6 +1,8 @@
 import logging
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,12 @@ from jobs.lib.object_store import StoreError, open_store
 from tests.lib.stores import s3_server, store_url, versitygw  # noqa: F401
 
 KEY = "_writers/hot.json"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Folders of locks, each as another machine's."""
+    return lambda: Path(tempfile.mkdtemp(dir=tmp_path))
 
 
 @pytest.fixture
@@ -23,11 +31,11 @@ def store(store_url):  # noqa: F811
     return open_store(store_url)
 
 
-def test_of_many_writers_one_is_at_work_at_a_time_and_each_gets_its_turn(store, quick):
+def test_of_many_writers_one_is_at_work_at_a_time_and_each_gets_its_turn(store, quick, home):
     inside, most, done = [], [], []
 
     def work(name):
-        with leases.lease(store, "hot"):
+        with leases.lease(store, "hot", home()):
             inside.append(name)
             most.append(len(inside))
             time.sleep(0.05)
@@ -42,15 +50,15 @@ def test_of_many_writers_one_is_at_work_at_a_time_and_each_gets_its_turn(store, 
     assert (sorted(done), set(most), store.get(KEY)) == ([0, 1, 2, 3, 4], {1}, leases.FREE)
 
 
-def test_who_is_alive_keeps_the_table_however_long_it_takes(store, quick, caplog):
+def test_who_is_alive_keeps_the_table_however_long_it_takes(store, quick, home, caplog):
     caplog.set_level(logging.INFO, "recflow")
     got = threading.Event()
 
     def second():
-        with leases.lease(store, "hot"):
+        with leases.lease(store, "hot", home()):
             got.set()
 
-    with leases.lease(store, "hot"):
+    with leases.lease(store, "hot", home()):
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not got.wait(1.5)  # more than twice as long as the dead are waited for
@@ -59,26 +67,36 @@ def test_who_is_alive_keeps_the_table_however_long_it_takes(store, quick, caplog
     assert "hot is being written by pid" in caplog.text and "taken over" not in caplog.text
 
 
-def test_the_table_of_a_dead_writer_is_taken_over(store, quick, caplog):
+def test_the_table_of_a_dead_writer_is_taken_over(store, quick, home, caplog):
     store.put(KEY, b'{"host": "far", "pid": 7, "id": "x", "beat": 3}')
-    with leases.lease(store, "hot"):
+    with leases.lease(store, "hot", home()):
         assert b"far" not in store.get(KEY)
-    assert "hot: nothing was heard of pid 7 on far for 1 s: taken over" in caplog.text
+    assert "hot: pid 7 on far does not live any more: taken over" in caplog.text
 
 
-def test_a_writer_that_was_taken_for_dead_is_told(store, quick):
+def test_what_a_killed_process_of_this_home_left_is_taken_over_at_once(store, tmp_path, caplog):
+    with leases.lease(store, "hot", tmp_path):
+        left = store.get(KEY)
+    store.put(KEY, left)
+    began = time.monotonic()
+    with leases.lease(store, "hot", tmp_path):
+        assert time.monotonic() - began < leases.DEAD_SEC / 4
+    assert "does not live any more: taken over" in caplog.text
+
+
+def test_a_writer_that_was_taken_for_dead_is_told(store, quick, home):
     told = "^hot: was taken over by pid 8 on near while this ran; run it again$"
-    with pytest.raises(WriterError, match=told), leases.lease(store, "hot"):
+    with pytest.raises(WriterError, match=told), leases.lease(store, "hot", home()):
         store.put(KEY, b'{"host": "near", "pid": 8, "id": "y", "beat": 0}')
         time.sleep(0.2)
     assert b"near" in store.get(KEY)
 
 
-def test_a_storage_in_trouble_costs_the_others_a_wait_and_the_holder_nothing(store, quick, monkeypatch, caplog):
+def test_a_storage_in_trouble_costs_the_others_a_wait_and_the_holder_nothing(store, quick, home, monkeypatch, caplog):
     def broken(*_):
         raise StoreError("s3://b/x: 503")
 
-    with leases.lease(store, "hot"):
+    with leases.lease(store, "hot", home()):
         monkeypatch.setattr(store, "swap", broken)
         time.sleep(0.2)
     monkeypatch.undo()
