@@ -39,7 +39,7 @@ def first_left(solution: Solution, ds: str, running: dict[str, dict[str, Any]]) 
 
     def is_left(node: Node) -> bool:
         is_at_work = ds in running.get(run_name(solution, node), {"days": []})["days"]
-        return is_at_work or ledger.state(ds, node).name in LEFT
+        return is_at_work or ledger.outcome(ds, node).name in LEFT
 
     left = [node for node in solution.nodes() if not node.always and is_left(node)]
     left = left or [solution.node("publish")]

@@ -152,14 +152,24 @@ class Ledger:
         store = open_store(f"{settings().publish_root}/{self.solution.scenario}")
         return bool(store.list(f"ds={ds}/")) or store.exists(f"{COLLECTED}/ds={ds}")
 
+    def outcome(self, ds: str, node: Node) -> State:
+        """How a node ended for ds, whatever has changed since: present, missing, failed or skipped. (It parses no code,
+        which Python 3.11 does not survive in the many threads of a server.)"""
+        return self._outcome(ds, node, runs.run_of(run_name(self.solution, node), ds))
+
+    def _outcome(self, ds: str, node: Node, run: dict[str, Any] | None) -> State:
+        if run is not None and run["state"] == runs.FAILED:
+            return State("failed", run["error"])
+        if self.is_there(ds, node):
+            return State("present")
+        is_skipped = run is not None and run["state"] == runs.SKIPPED
+        return State("skipped", run["reason"]) if is_skipped else State("missing")
+
     def state(self, ds: str, node: Node) -> State:
         """What has become of a node for ds."""
         run = runs.run_of(run_name(self.solution, node), ds)
-        if run is not None and run["state"] == runs.FAILED:
-            return State("failed", run["error"])
-        if not self.is_there(ds, node):
-            is_skipped = run is not None and run["state"] == runs.SKIPPED
-            return State("skipped", run["reason"]) if is_skipped else State("missing")
+        if (ended := self._outcome(ds, node, run)).name != "present":
+            return ended
         if run is None or run["state"] != runs.DONE:
             unknown = "nothing is known about what it was made from"
             return State("present") if node.job == "create_data" else State("stale", unknown)

@@ -69,9 +69,10 @@ class DayMetrics:
         return sum(node.seconds or 0 for node in self.nodes)
 
 
-def metrics_of(solution: Solution, ds: str) -> DayMetrics:
+def metrics_of(solution: Solution, ds: str, with_usual: bool = True) -> DayMetrics:
+    """with_usual: also how long nodes usually take, for which the runs of other days have to be read."""
     ledger = Ledger(solution)
-    nodes = tuple(_node(solution, node, ds, ledger) for node in solution.nodes())
+    nodes = tuple(_node(solution, node, ds, ledger, with_usual) for node in solution.nodes())
     judged = quality_results.of_day(ds, quality_results.writers(solution))
     levels = Counter(result["level"] for day in judged for result in day["results"])
     bundle, measures = _bundle(solution, ds)
@@ -111,13 +112,13 @@ def days_with_runs(solution: Solution, most: int) -> list[str]:
     return runs.days_of(solution.table("input_checks"))[::-1][:most]
 
 
-def _node(solution: Solution, node: Node, ds: str, ledger: Ledger) -> NodeMetrics:
-    name, (state, why) = run_name(solution, node), ledger.state(ds, node)
+def _node(solution: Solution, node: Node, ds: str, ledger: Ledger, with_usual: bool) -> NodeMetrics:
+    name, (state, why) = run_name(solution, node), ledger.outcome(ds, node)
     run, [table] = runs.run_of(name, ds) or {}, outputs(solution, node)
     record = partitions.record(table, ds)
     ended, seconds = run.get("ended"), run.get("seconds")
     started = ended - seconds if ended is not None and seconds is not None else None
-    usual = runs.usual_seconds(name, ds)
+    usual = runs.usual_seconds(name, ds) if with_usual else None
     return NodeMetrics(name, node.stage, state, why, record["rows"] if record else None, started, ended, seconds, usual)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jobs.flow.metrics import DayMetrics
 
-DONE = ("present", "stale", "skipped")
+DONE = ("present", "skipped")
 HELP = {
     "ds": "the day that the figures are about, as yyyymmdd",
     "node_done": "has the node come to its end for the day",

@@ -25,7 +25,7 @@ body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
 td, th { border: 1px solid #ccc; padding: 2px 8px; text-align: left }
 td.n { text-align: right } .bad { background: #f7d4d0 } .warn { background: #fbeac4 }
 """
-BAD, WARN = ("failed", "missing"), ("stale",)
+BAD = ("failed", "missing")
 
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$")]
 Ds = Annotated[str, Path(pattern=r"^[0-9]{8}$")]
@@ -50,7 +50,7 @@ def start() -> RedirectResponse:
 def days(scenario: Name) -> str:
     """The newest days, one line each."""
     solution = _solution(scenario)
-    found = [metrics.metrics_of(solution, ds) for ds in metrics.days_with_runs(solution, DAYS_SHOWN)]
+    found = [metrics.metrics_of(solution, ds, with_usual=False) for ds in metrics.days_with_runs(solution, DAYS_SHOWN)]
     measures = sorted({name for day in found for name in day.measures})
     head = ["ds", "published", "late", "all nodes", "green", "orange", "red", "no history", "blocks", "model", "lists"]
     rows = [_day_cells(day, solution, measures) for day in found]
@@ -65,7 +65,7 @@ def day(scenario: Name, ds: Ds) -> str:
     nodes = [
         [
             (f'<a href="/recflow/{node.node}/{ds}">{node.node}</a>', ""),
-            (_text(f"{node.state}: {node.why}" if node.why else node.state), _level(node.state)),
+            (_text(f"{node.state}: {node.why}" if node.why else node.state), "bad" if node.state in BAD else ""),
             *[(cell, "n") for cell in metrics.node_cells(node, zone)],
         ]
         for node in found.nodes
@@ -111,10 +111,6 @@ def _solution(scenario: str) -> Solution:
         raise HTTPException(404, str(error)) from None
 
 
-def _level(state: str) -> str:
-    return "bad" if state in BAD else "warn" if state in WARN else ""
-
-
 def _text(text: str) -> str:
     return html.escape(text)
 
@@ -134,4 +130,4 @@ def _page(title: str, body: str) -> str:
 class MetricsPlugin(AirflowPlugin):
     name = "recflow_metrics"
     fastapi_apps = [{"app": app, "url_prefix": PREFIX, "name": "recflow metrics"}]
-    external_views = [{"name": "recflow metrics", "href": f"{PREFIX}/", "destination": "nav", "url_route": "recflow"}]
+    external_views = [{"name": "recflow", "href": f"{PREFIX}/", "destination": "nav", "url_route": "recflow"}]
