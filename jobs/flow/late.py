@@ -30,7 +30,10 @@ def late(solution: Solution, ds: str) -> list[str]:
         return [_with_newest(solution, obstacle) for obstacle in held]
     names = {run_name(solution, node) for node in solution.nodes()}
     running = runs.now_running(names)
-    return [_why(solution, node, ds, running) for node in first_left(solution, ds, running)]
+    by_reason: dict[str, list[str]] = {}
+    for node in first_left(solution, ds, running):
+        by_reason.setdefault(_why(solution, node, ds, running), []).append(run_name(solution, node))
+    return [f"{_listed(late_nodes)}: {why}" for why, late_nodes in by_reason.items()]
 
 
 def first_left(solution: Solution, ds: str, running: dict[str, dict[str, Any]]) -> list[Node]:
@@ -51,14 +54,18 @@ def _why(solution: Solution, node: Node, ds: str, running: dict[str, dict[str, A
     name = run_name(solution, node)
     if ds in running.get(name, {"days": []})["days"]:
         usual = runs.usual_seconds(name, ds)
-        return f"{name}: running since {_clock(running[name]['since'], solution)}{_usually(usual)}"
+        return f"running since {_clock(running[name]['since'], solution)}{_usually(usual)}"
     run = runs.run_of(name, ds)
     if run is not None and run["state"] == runs.FAILED:
-        return f"{name}: failed: {run['error'].splitlines()[0]}"
+        return f"failed: {run['error'].splitlines()[0]}"
     for other, about in running.items():
         since = _clock(about["since"], solution)
-        return f"{name}: not started, its turn comes after {other} {span(about['days'])} (running since {since})"
-    return f"{name}: not started, though what it reads is there: is the DAG paused, or is its task queued or stopped?"
+        return f"not started, its turn comes after {other} {span(about['days'])} (running since {since})"
+    return "not started, though what it reads is there: is the DAG paused, or is its task queued or stopped?"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _with_newest(solution: Solution, obstacle: str) -> str:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from jobs.flow import backfill
+from jobs.flow import late as late_module
 from jobs.flow.late import is_published, late
 from jobs.flow.plan import Request
 from jobs.lib import partitions, runs
@@ -83,3 +84,16 @@ def test_a_node_that_was_not_started_says_whose_turn_it_is_or_that_nothing_is_in
         [reason] = late(world.solution, LAST)
     turn = "its turn comes after home_page_rank_model ds=20261101 (running since"
     assert reason.startswith(f"home_page_input_checks: not started, {turn}")
+
+
+def test_nodes_that_are_late_for_one_reason_are_named_together(world):
+    solution = world.solution
+    backfill.run(solution, Request(LAST, LAST))
+    for node in ("hot", "i2i"):
+        partitions.forget(f"home_page_{node}", [LAST])
+    [reason] = late(solution, LAST)
+    assert reason.startswith("home_page_hot, home_page_i2i: not started, though what it reads is there")
+    assert (
+        late_module._listed(names)
+        == "home_page_input_checks, home_page_actions_daily, home_page_user_features and 1 more"
+    )

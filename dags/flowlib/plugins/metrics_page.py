@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated
 
 from airflow.plugins_manager import AirflowPlugin
@@ -18,7 +20,7 @@ from jobs.flow.metrics import DayMetrics
 from jobs.lib.errors import RecflowError
 from jobs.lib.solution import Solution, load_solution
 
-DAYS_SHOWN = 14
+DAYS_SHOWN = 10
 PREFIX = "/recflow_metrics"
 STYLE = """
 body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
@@ -50,7 +52,9 @@ def start() -> RedirectResponse:
 def days(scenario: Name) -> str:
     """The newest days, one line each."""
     solution = _solution(scenario)
-    found = [metrics.metrics_of(solution, ds, with_usual=False) for ds in metrics.days_with_runs(solution, DAYS_SHOWN)]
+    with ThreadPoolExecutor(DAYS_SHOWN) as pool:  # records are many small objects
+        read = partial(metrics.metrics_of, solution, with_usual=False)
+        found = list(pool.map(read, metrics.days_with_runs(solution, DAYS_SHOWN)))
     measures = sorted({name for day in found for name in day.measures})
     head = ["ds", "published", "late", "all nodes", "green", "orange", "red", "no history", "blocks", "model", "lists"]
     rows = [_day_cells(day, solution, measures) for day in found]
