@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import uuid
@@ -13,20 +14,21 @@ import pyarrow as pa
 import pytest
 
 from jobs.data import forget as forgetting
-from jobs.data import forget_records
+from jobs.data import forget_records, import_files
 from jobs.data.forget import forget, lift
 from jobs.data.import_assemble import _content
 from jobs.data.import_stage import Tally, stage
-from jobs.data.user_places import columns_of_users, naming
-from jobs.lib import forgotten, partitions, runs
+from jobs.data.registration import Pseudonymise
+from jobs.data.user_places import columns_of_users, naming, possible_ids
+from jobs.lib import forgotten, partitions, pseudonyms, runs
 from jobs.lib.cli import main
 from jobs.lib.contracts import load_contract
 from jobs.lib.delta_files import DataFile, replace_days
-from jobs.lib.errors import RecflowError
+from jobs.lib.errors import RecflowError, SettingError
 from jobs.lib.input_tables import TableConfig
 from jobs.lib.object_store import open_store
 from jobs.lib.pseudonyms import pseudonym
-from jobs.lib.settings import SCHEMAS
+from jobs.lib.settings import SCHEMAS, settings
 from jobs.lib.tables import read_days, write_days
 from tests.data.imports import GOOD, HEADER, registration, work_on
 from tests.features.builders import ACTIONS, demo_solution
@@ -103,7 +105,7 @@ def test_no_file_of_the_warehouse_names_the_user_afterwards(solution):
     refused = {"source": ["behavior"] * 4, "file": ["a"] * 4, "line": [1, 2, 3, 4],
                "value": ["gone-7", 'x;"gone-7",1', "gone-77", None]}  # fmt: skip
     written("shop_quarantine", {DAY1: refused}, "quarantine")
-    done = forget(solution, "gone-7")
+    done = forget([solution], "gone-7")
     assert done.removed == {
         "shop_behavior": [DAY1, DAY2],
         "shop_actions_daily": [DAY1],
@@ -119,7 +121,7 @@ def test_no_file_of_the_warehouse_names_the_user_afterwards(solution):
         "shop_actions_daily",
         "shop_quarantine",
     ]  # an item, and user gone-77
-    assert forget(solution, "gone-7").removed == {}
+    assert forget([solution], "gone-7").removed == {}
 
 
 def test_an_object_storage_keeps_nothing_either(solution, versitygw, monkeypatch):  # noqa: F811
@@ -127,7 +129,7 @@ def test_an_object_storage_keeps_nothing_either(solution, versitygw, monkeypatch
     monkeypatch.setenv("RECFLOW_WAREHOUSE", f"s3a://{bucket}/warehouse")
     written("shop_behavior", {DAY1: events("gone-7", "u2")})
     written("shop_behavior", {DAY1: events("u2", "gone-7")})
-    assert forget(solution, "gone-7").removed == {"shop_behavior": [DAY1]}
+    assert forget([solution], "gone-7").removed == {"shop_behavior": [DAY1]}
     assert rows("shop_behavior") == [(DAY1, "u2", "i0")]
     store = open_store(f"s3://{bucket}")
     [left] = [key for key in store.list() if key.endswith(".parquet")]
@@ -138,7 +140,7 @@ def test_an_object_storage_keeps_nothing_either(solution, versitygw, monkeypatch
 def test_records_tell_the_rows_that_are_there_as_if_they_had_been_written_so(solution):
     written("shop_behavior", {DAY1: events("u1", "u2", "u1"), DAY2: events("u2")}, note="kept")
     before = contents("shop_behavior")
-    forget(solution, "u1")
+    forget([solution], "u1")
     kept = partitions.record("shop_behavior", DAY1)
     assert (kept["rows"], kept["note"], kept["contract"]) == (1, "kept", "imported_behavior")
     after = contents("shop_behavior")
@@ -158,7 +160,7 @@ def test_what_was_present_stays_present_and_what_was_stale_stale(solution):
     run("shop_hot", DAY2, {"shop_behavior": {DAY1: "older rows", DAY2: before[DAY2]}}, {"shop_behavior": before[DAY1]})
     run("shop_behavior", DAY1, {}, {"shop_behavior": before[DAY1]})
     runs.failed("shop_hot", DAY1, "it failed")
-    forget(solution, "u1")
+    forget([solution], "u1")
     after = contents("shop_behavior")
     assert runs.run_of("shop_input_checks", DAY1)["origin"]["inputs"] == {
         "shop_behavior": {DAY1: after[DAY1], DAY2: None}
@@ -168,7 +170,8 @@ def test_what_was_present_stays_present_and_what_was_stale_stale(solution):
     assert stale["origin"]["inputs"] == {"shop_behavior": {DAY1: "older rows", DAY2: before[DAY2]}}
     assert stale["made"] == {"shop_behavior": before[DAY1]}  # of another day
     assert runs.run_of("shop_behavior", DAY1)["made"] == {"shop_behavior": after[DAY1]}
-    assert runs.run_of("shop_hot", DAY1) == {"state": "failed", "error": "it failed"}
+    failed = runs.run_of("shop_hot", DAY1)
+    assert (failed["state"], failed["error"]) == ("failed", "it failed")
 
 
 STEPS = [
@@ -194,10 +197,10 @@ def test_killed_anywhere_the_next_one_makes_up_for_it(solution, monkeypatch, mod
         patch.setattr(module, step, dying)
         if module is forget_records:
             patch.setattr(forgetting, step, dying)
-        forget(solution, "gone-7")
-    forget(solution, "somebody else")  # records follow whoever comes next
+        forget([solution], "gone-7")
+    forget([solution], "somebody else")  # records follow whoever comes next
     assert runs.run_of("shop_hot", DAY2)["origin"]["inputs"]["shop_behavior"] == contents("shop_behavior")
-    forget(solution, "gone-7")
+    forget([solution], "gone-7")
     assert rows("shop_behavior") == [(DAY1, "u2", "i1")]
     after = contents("shop_behavior")
     assert runs.run_of("shop_hot", DAY2)["origin"]["inputs"] == {"shop_behavior": after} and after != before
@@ -220,7 +223,7 @@ def test_hashes_of_rows_that_spark_wrote_are_sparks(spark, warehouse):
     solution, table = demo_solution(), "home_page_actions_daily"
     both = [(ds, user, "i", "click", 1, 0, 1) for ds in (DAY1, DAY2) for user in ("u1", "u2")]
     write_days(spark.createDataFrame(both, ACTIONS), table, [DAY1, DAY2], "actions_daily")
-    assert forget(solution, "u1").removed == {table: [DAY1, DAY2]}
+    assert forget([solution], "u1").removed == {table: [DAY1, DAY2]}
     after = {ds: partitions.record(table, ds) for ds in (DAY1, DAY2)}
     write_days(spark.createDataFrame(both[1::2], ACTIONS), table, [DAY1, DAY2], "actions_daily")
     again = {ds: partitions.record(table, ds) for ds in (DAY1, DAY2)}
@@ -236,11 +239,11 @@ def test_reads_of_a_table_in_place_leave_the_user_out_and_the_table_alone(spark,
     source = {"path": str(tmp_path / "lake"), "day": {"column": "dt"}}
     solution = demo_solution(tables={"behavior": {"table": "lake_log", "source": source}})
     config = solution.tables.behavior
-    done = forget(solution, "7")
+    done = forget([solution], "7")
     assert "lake_log" in done.in_place and done.removed == {}
     assert [row.user_id for row in read_days(config, [DAY1]).orderBy("user_id").collect()] == [None, 8.0]
     assert deltalake.DeltaTable(tmp_path / "lake").version() == 0
-    assert lift(solution, "7") == 3 and read_days(config, [DAY1]).count() == 3
+    assert lift([solution], "7") == 3 and read_days(config, [DAY1]).count() == 3
 
 
 def test_an_import_leaves_the_user_out_of_everything(warehouse, tmp_path):
@@ -256,25 +259,131 @@ def test_an_import_leaves_the_user_out_of_everything(warehouse, tmp_path):
     assert b"gone-7" not in staged and b"u2" in staged
 
 
-def test_marks_hold_no_id_and_of_pseudonymised_tables_only_the_pseudonyms(solution, monkeypatch):
+def test_both_the_id_and_its_pseudonym_are_marked_whatever_the_tables_hold(solution, monkeypatch):
     monkeypatch.setenv("RECFLOW_USER_KEY", KEY)
     hidden = pseudonym("gone-7", KEY.encode())
     written("shop_behavior", {DAY1: events(hidden, "u2")})
-    assert forget(solution, "gone-7").ids == (hidden,)
+    for _ in range(2):  # the second time no table names the user; bundles may
+        assert forget([solution], "gone-7").ids == (hidden, "gone-7")
     assert rows("shop_behavior") == [(DAY1, "u2", "i1")]
-    keys = open_store(partitions.table_path("x").removesuffix("/x")).list("_forgotten/")
-    assert keys == [f"_forgotten/shop_behavior/{forgotten.mark('shop_behavior', hidden)}"]
+    assert forgotten.marks("shop_behavior") == {forgotten.mark("shop_behavior", one) for one in ("gone-7", hidden)}
     assert forgotten.mark("other", hidden) != forgotten.mark("shop_behavior", hidden)
+    assert lift([solution], "gone-7") == 1 and forgotten.marks("shop_behavior") == frozenset()
+
+
+def test_the_key_that_a_table_was_imported_with_is_used_and_asked_for(solution, monkeypatch):
+    hidden = pseudonym("gone-7", KEY.encode())
+    written("shop_behavior", {DAY1: events(hidden, "u2")})
+    pseudonyms.note("shop_behavior", "SHOP_KEY")
+    with pytest.raises(SettingError, match="^shop_behavior: user ids are pseudonyms, and SHOP_KEY, .* is not set$"):
+        forget([solution], "gone-7")
+    assert forget([solution], "0" * 32).removed == {}  # a pseudonym needs no key
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    assert forget([solution], "gone-7").removed == {"shop_behavior": [DAY1]}
+
+
+def test_an_import_notes_the_key_of_its_tables(warehouse, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    (tmp_path / "log.csv").write_text("".join([HEADER, GOOD]))
+    monkeypatch.setattr(import_files, "_imported", lambda *_: [])
+    hidden = registration().model_copy(
+        update={"pseudonymise": Pseudonymise.model_validate({"user_id": {"key_env": "SHOP_KEY"}})}
+    )
+    import_files.import_folder(hidden, tmp_path)
+    assert open_store(settings().warehouse_root).list("_pseudonymised/") == ["_pseudonymised/shop_behavior/SHOP_KEY"]
+
+
+def test_all_scenarios_forget_by_their_own_columns(solution, monkeypatch):
+    about = {"table": "clinic_log", "roles": ROLES | {"user_id": "uid"}}
+    other = solution.model_copy(
+        update={
+            "scenario": "clinic",
+            "tables": solution.tables.model_copy(update={"behavior": TableConfig.model_validate(about)}),
+        }
+    )
+    monkeypatch.setattr(forgetting, "those_that_hold", lambda: ({"shop": solution, "clinic": other}, []))
+    written("clinic_log", {DAY1: {"uid": ["gone-7", "u2"], "item_id": ["a", "b"]}})
+    written("clinic_hot", {DAY1: events("gone-7", "u2")})
+    done = forget([solution], "gone-7")
+    assert (done.removed, done.others) == ({}, ["clinic_hot", "clinic_log"])
+    assert forget([solution], "gone-7", ["clinic_log"]).removed == {"clinic_log": [DAY1]}
+    assert forgotten.marks("clinic_log") == {forgotten.mark("clinic_log", "gone-7")}
+    written("clinic_log", {DAY1: {"uid": ["gone-7", "u2"], "item_id": ["a", "b"]}})
+    assert forget([solution, other], "gone-7").removed == {"clinic_log": [DAY1]}
+
+
+def test_nodes_of_other_scenarios_and_imports_are_waited_for(solution, monkeypatch):
+    held = []
+    monkeypatch.setattr(forgetting, "writing", lambda *tables: held.extend(tables) or contextlib.nullcontext())
+    store = open_store(settings().warehouse_root)
+    store.put("_staging/shop/behavior-00000.arrow", b"gone-7")
+    written("elsewhere", {DAY1: events("u1")})
+    forget([solution], "gone-7")
+    assert {"shop_publish", "home_page_publish", "detail_page_publish", "elsewhere", "_import-shop"} <= set(held)
+    assert store.list("_staging/") == []
+
+
+def test_items_stay_and_those_that_the_user_published_are_told(warehouse, capsys):
+    item = {"table": "shop_item", "roles": {"item_id": "item_id", "author": "author", "categorical": []}}
+    shop = demo_solution(scenario="shop", demo=None, tables={"item": item})
+    written("shop_item", {DAY1: {"item_id": ["a", "b"], "author": ["gone-7", "u2"], "user_id": ["gone-7", "u2"]}})
+    done = forget([shop], "gone-7")
+    assert (done.removed, done.authors, done.others) == ({}, ["shop_item"], [])
+    assert len(rows("shop_item")) == 2
+    assert forget([shop], "u3").authors == []
+
+
+def test_a_file_without_the_column_of_users_is_no_obstacle(solution):
+    written("shop_behavior", {DAY1: events("gone-7", "u2")})
+    odd = io.BytesIO()
+    pl.DataFrame({"uid": ["gone-7"]}).write_parquet(odd)
+    open_store(partitions.table_path("shop_behavior")).put(f"ds={DAY1}/dead.parquet", odd.getvalue())
+    assert forget([solution], "gone-7").removed == {"shop_behavior": [DAY1]}
+    assert everywhere(partitions.table_path("shop_behavior"), "gone-7") == []
+    batch = pa.record_batch({"item_id": ["gone-7"]})
+    assert naming({"gone-7"}, ("user_id",))(batch).to_pylist() == [False]
+
+
+def test_runs_that_end_or_go_meanwhile_are_not_spoiled(solution, monkeypatch):
+    store = open_store(settings().warehouse_root)
+    for table in ("shop_a", "shop_b", "shop_c"):
+        run(table, DAY1, {"shop_behavior": {DAY1: "old"}}, {})
+    get = type(store).get
+
+    def meanwhile(self, key):
+        content = get(self, key)
+        if key == f"_runs/shop_a/{DAY1}.json" and b"done" in content:
+            runs.failed("shop_a", DAY1, "it failed")
+        if key == f"_runs/shop_b/{DAY1}.json":
+            store.delete(key)
+        return content
+
+    monkeypatch.setattr(type(store), "get", meanwhile)
+    runs.replace_contents({("shop_behavior", DAY1): ("old", "new")})
+    assert runs.run_of("shop_a", DAY1)["error"] == "it failed" and runs.run_of("shop_b", DAY1) is None
+    assert runs.run_of("shop_c", DAY1)["origin"]["inputs"] == {"shop_behavior": {DAY1: "new"}}
+
+
+UNREADABLE = ['{"user_id":7,"a":1}', '{"user_id": 7}', "a 7:3", "uid=7", "x\x017\x01y", "7", "é;7", "'7'"]
+OTHERS = ["77", "x7", "7_a", "a-7", "é7", "0.77", ""]
+
+
+def test_an_id_is_found_in_any_format_and_only_whole():
+    batch = pa.record_batch({"value": [*UNREADABLE, *OTHERS], **dict.fromkeys(("source", "file", "line"), ["x"] * 15)})
+    found = naming({"7"}, ("source", "file", "line", "value"))(batch).to_pylist()
+    assert found == [True] * len(UNREADABLE) + [False] * len(OTHERS)
+    assert [text for text in (*UNREADABLE, *OTHERS) if "7" in possible_ids(text)] == UNREADABLE
+    assert "jo.doe@a.example" in possible_ids('{"mail":"jo.doe@a.example"}')
 
 
 def test_other_tables_are_named_and_taken_on_demand(solution, capsys, monkeypatch):
     written("shop_behavior", {DAY1: events("u1", "u2")})
     written("elsewhere", {DAY1: events("u1", "u2")})
-    assert forget(solution, "u1").others == ["elsewhere"]
-    assert forget(solution, "u1", ["elsewhere"]).removed == {"elsewhere": [DAY1]}
-    assert forget(solution, "u1").others == []
+    assert forget([solution], "u1").others == ["elsewhere"]
+    assert forget([solution], "u1", ["elsewhere"]).removed == {"elsewhere": [DAY1]}
+    assert forget([solution], "u1").others == []
     with pytest.raises(RecflowError, match="nowhere is no table that recflow writes; there are: elsewhere, shop_b"):
-        forget(solution, "u1", ["nowhere"])
+        forget([solution], "u1", ["nowhere"])
 
 
 def test_the_command_says_what_went(warehouse, capsys):
