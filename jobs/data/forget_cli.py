@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bundles(solution: Solution, ids: tuple[str, ...], remove: bool) -> list[str]:
     from jobs.publish.holding import MODEL, ROWS, versions_naming
+    from jobs.publish.versions import remains
     from jobs.publish.versions import remove as remove_version
 
     store, still = open_store(f"{settings().publish_root}/{solution.scenario}"), []
@@ -62,6 +63,11 @@ def _bundles(solution: Solution, ids: tuple[str, ...], remove: bool) -> list[str
             still.append(f"{version.folder}: {found.kept}; {publish}, then `--bundles` removes this one")
         else:
             still.append(f"{version.folder}: {found.kept or '`--bundles` removes it'}")
+    for found in remains(store, dry_run=not remove):
+        if remove and found.kept is None:
+            print(f"{found.folder}: removed")
+        else:
+            still.append(f"{found.folder}: not published, may name the user: {found.kept or '`--bundles` removes it'}")
     return still
 
 

@@ -13,6 +13,7 @@ from jobs.data import forget_cli
 from jobs.lib import partitions
 from jobs.lib.object_store import open_store
 from jobs.lib.settings import settings
+from jobs.publish import under_way
 from jobs.publish.bundle import MANIFEST, entry, folder_of, manifest_of, move_pointer
 from jobs.publish.holding import versions_naming
 from jobs.publish.versions import all_versions, pin
@@ -98,6 +99,23 @@ def test_bundles_are_listed_then_removed_but_for_the_pinned_and_the_one_that_is_
     bundle(store, DAYS[3], "features/user", user_id=["u1"])  # published anew
     assert command(bundles=True) == 3  # for the pinned one
     assert [version.folder for version in versions_naming(store, ["gone-7"])] == [pinned]
+
+
+def test_what_publishes_that_died_left_is_told_and_removed(store, capsys):
+    bundle(store, DAYS[3], "features/user", user_id=["u1"])
+    left = [f"ds={DAYS[1]}/v=c-half", f"_staging/ds={DAYS[2]}/abc"]
+    for folder in left:
+        store.put(f"{folder}/features/user/part-00000.parquet", b"gone-7")
+    store.put(f"{left[1]}/claim.json", json.dumps({"machine": under_way._machine(), "pid": 2**22 + 1}).encode())
+    assert command() == 3
+    said = capsys.readouterr().out
+    assert all(
+        f"still named: {one}: not published, may name the user: `--bundles` removes it\n" in said for one in left
+    )
+    assert command(bundles=True) == 0
+    said = capsys.readouterr().out
+    assert all(f"{one}: removed\n" in said for one in left)
+    assert [key for one in left for key in store.list(f"{one}/")] == []
 
 
 def test_a_model_that_knows_the_id_is_named(store, solution, capsys, monkeypatch):
