@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     cleaning = command("clean-up", _clean_up, "Remove what is older than `retention:` says, as of a day.", "solution")
     cleaning.add_argument("--ds", help="the day that ages are counted from, yyyymmdd")
     forget_cli.add_to(
-        command("forget", forget_cli.run, "Remove a user from all tables, and let none back in.", "solution")
+        command("forget", forget_cli.run, "Remove a user from all tables of all scenarios (or one).", "solution")
     )
     command("validate", _validate, "Check a solution file.", "solution")
     bundle_cli.add_to(command("bundle", bundle_cli.run, "List, verify, pin, remove or go back to published bundles."))
