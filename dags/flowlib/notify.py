@@ -14,7 +14,7 @@ from airflow.sdk import BaseNotifier
 
 from flowlib.interval import ds_of
 from jobs.flow import alerts
-from jobs.lib.errors import NodeError, RecflowError, SettingError
+from jobs.lib.errors import RecflowError, SettingError
 from jobs.lib.solution import load_solution
 
 TRIES = 3
@@ -56,9 +56,10 @@ class WebhookNotifier(BaseNotifier):
 def tell_failure(context: Any) -> None:
     """A node's `on_failure_callback`: called once, when no retry is left."""
     task, error = context["task"], context.get("exception")
-    scenario = load_solution(task.solution_path).scenario
+    if getattr(error, "is_told", False):
+        return
     is_blocked = getattr(error, "is_blocked", False)
-    alert = alerts.of_failure(scenario, _ds(context), task.task_id, str(error or ""), _log(context), is_blocked)
+    alert = alerts.of_failure(_scenario(task), _ds(context), task.task_id, str(error or ""), _log(context), is_blocked)
     alerts.send(alert, context, task.log.warning)
 
 
@@ -70,11 +71,19 @@ def tell_held_back(context: Any) -> None:
         alerts.send(alert, context, task.log.warning)
 
 
+def _scenario(task: Any) -> str:
+    """Of a solution file that cannot be read, which may be why the node failed, the DAG's name."""
+    try:
+        return load_solution(task.solution_path).scenario
+    except RecflowError:
+        return task.dag_id
+
+
 def _ds(context: Any) -> str:
-    """Empty for a run that is about no day."""
+    """Empty for a run that is about no day, and where that cannot be told."""
     try:
         return ds_of(context["dag_run"], context["task"].timezone)
-    except NodeError:
+    except RecflowError:
         return ""
 
 

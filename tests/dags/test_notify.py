@@ -154,9 +154,14 @@ def test_an_address_that_is_no_webhook_is_refused_without_being_shown(posted, mo
     assert lines[-1].endswith("SettingError: RECFLOW_WEBHOOK_URL holds no http:// or https:// address")
 
 
-def test_every_node_tells_of_its_failure(dag):
+def test_every_node_tells_of_its_failure(dag, posted):
     tasks = [task for task in dag("home_page").tasks if task.task_type in ("JobNode", "TableAnchor")]
-    assert tasks and all(task.on_failure_callback == [notify.tell_failure] for task in tasks)
+    for task in tasks:
+        [tell] = task.on_failure_callback
+        tell({"task": task, "dag_run": about_a_day(), "exception": ValueError("bad luck")})
+    told = [(body["scenario"], body["ds"], body["node"], body["why"]) for _, body in posted.got]
+    assert told == [("home_page", "20261121", task.task_id, "bad luck") for task in tasks]
+    assert {"shop_events", "home_page_publish"} <= {task.task_id for task in tasks}
     telling = [task.task_id for task in tasks if task.on_success_callback]
     assert telling == ["home_page_rank_model"]
 
@@ -232,3 +237,28 @@ def test_a_published_day_is_left_in_peace_and_storage_that_is_down_is_the_news(
     with pytest.raises(AirflowFailException, match="cannot look at what is published: s3://b does not answer"):
         task.execute(context)
     assert posted.got[0][1]["kind"] == "missed"
+
+
+def test_a_watch_that_cannot_read_a_record_says_so_and_one_that_dies_is_told_too(
+    dag, monkeypatch, tmp_path, solution_file, posted
+):
+    from flowlib import deadline
+
+    def corrupt(solution, ds):
+        raise ValueError("no JSON")
+
+    task = watch(dag, monkeypatch, tmp_path, solution_file, pendulum.datetime(2026, 11, 22, 8, tz="Asia/Shanghai"))
+    monkeypatch.setattr(deadline, "is_published", corrupt)
+    context, [tell] = {"task": task, "dag_run": about_a_day()}, task.on_failure_callback
+    with pytest.raises(AirflowFailException) as left:
+        task.execute(context)
+    tell(context | {"exception": left.value})
+    [(_, body)] = posted.got  # missed, and not failed on top of it
+    assert body["kind"] == "missed" and body["why"].endswith(
+        "late: cannot look at what is published: ValueError('no JSON')"
+    )
+    tell(context)  # killed
+    (tmp_path / "page.yaml").write_text("scenario: [")
+    tell(context)
+    told = [(body["kind"], body["scenario"], body["ds"], body["node"]) for _, body in posted.got[1:]]
+    assert told == [("failed", "home_page", "20261121", "watch"), ("failed", "home_page_deadline", "", "watch")]
