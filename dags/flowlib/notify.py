@@ -59,7 +59,7 @@ def tell_failure(context: Any) -> None:
     if getattr(error, "is_told", False):
         return
     is_blocked = getattr(error, "is_blocked", False)
-    alert = alerts.of_failure(_scenario(task), _ds(context), task.task_id, str(error or ""), _log(context), is_blocked)
+    alert = alerts.of_failure(_scenario(task), _ds(context), task.task_id, error, _log(context), is_blocked)
     alerts.send(alert, context, task.log.warning)
 
 
