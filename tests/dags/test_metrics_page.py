@@ -20,7 +20,8 @@ def client(solution_file):
     return TestClient(page["app"])
 
 
-def test_a_day_shows_its_nodes_and_what_is_late(client):
+def test_a_day_shows_its_nodes_and_what_is_late(client, monkeypatch):
+    monkeypatch.setattr("jobs.flow.metrics.yesterday", lambda solution: DS)
     partitions.write_record("home_page_hot", DS, {"rows": 1234, "content": "c"})
     runs.failed("home_page_input_checks", DS, "<b>bad</b>")
     shown = client.get(f"/home_page/{DS}").text
@@ -31,6 +32,7 @@ def test_a_day_shows_its_nodes_and_what_is_late(client):
 def test_the_days_are_listed_and_linked(client):
     runs.failed("home_page_input_checks", DS, "bad")
     assert f'<a href="/recflow_metrics/home_page/{DS}">{DS}</a>' in client.get("/home_page").text
+    assert '<td class="">no</td><td class=""></td>' in client.get("/home_page").text  # history: nothing is wrong
     assert client.get("/", follow_redirects=False).headers["location"] == "/recflow_metrics/home_page"
 
 
