@@ -14,6 +14,7 @@ from airflow.sdk import BaseNotifier
 
 from flowlib.interval import ds_of
 from jobs.flow import alerts
+from jobs.flow.status import yesterday
 from jobs.lib.errors import RecflowError, SettingError
 from jobs.lib.solution import load_solution
 
@@ -58,17 +59,24 @@ def tell_failure(context: Any) -> None:
     task, error = context["task"], context.get("exception")
     if getattr(error, "is_told", False):
         return
-    is_blocked = getattr(error, "is_blocked", False)
-    alert = alerts.of_failure(_scenario(task), _ds(context), task.task_id, error, _log(context), is_blocked)
+    scenario, is_blocked = _scenario(task), getattr(error, "is_blocked", False)
+    node = task.task_id if task.dag_id == scenario else f"{task.dag_id}.{task.task_id}"
+    alert = alerts.of_failure(scenario, _ds(context), node, error, _log(context), is_blocked)
     alerts.send(alert, context, task.log.warning)
 
 
 def tell_held_back(context: Any) -> None:
-    """The `on_success_callback` of training: a model that did not pass its gate leaves the run green."""
-    task = context["task"]
-    alert = alerts.of_held_back(load_solution(task.solution_path), _ds(context), _log(context))
+    """The `on_success_callback` of training: a model that did not pass its gate leaves the run green.
+
+    Once for a day, and not for old days that are made by a backfill: nothing is to be done about them.
+    """
+    task, ds = context["task"], _ds(context)
+    solution = load_solution(task.solution_path)
+    if context["dag_run"].run_type == "backfill" and ds != yesterday(solution):
+        return
+    alert = alerts.of_held_back(solution, ds, _log(context))
     if alert is not None:
-        alerts.send(alert, context, task.log.warning)
+        alerts.send_once(alert, context, task.log.warning)
 
 
 def _scenario(task: Any) -> str:
@@ -80,9 +88,10 @@ def _scenario(task: Any) -> str:
 
 
 def _ds(context: Any) -> str:
-    """Empty for a run that is about no day, and where that cannot be told."""
+    """Empty for a run that is about no day, as a command's, and where that cannot be told."""
     try:
-        return ds_of(context["dag_run"], context["task"].timezone)
+        timezone = getattr(context["task"], "timezone", None)
+        return ds_of(context["dag_run"], timezone) if timezone else ""
     except RecflowError:
         return ""
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pendulum
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.utils.types import DagRunType
 
 from flowlib import notify
 from jobs.flow import alerts
@@ -46,7 +47,7 @@ def posted(monkeypatch, warehouse):
 
 def about_a_day():
     start = pendulum.datetime(2026, 11, 21, tz="Asia/Shanghai")
-    return SimpleNamespace(run_id="r", data_interval_start=start)
+    return SimpleNamespace(run_id="r", data_interval_start=start, run_type="scheduled")
 
 
 def run_of(dag):
@@ -90,9 +91,30 @@ def test_a_model_that_is_held_back_is_told_and_one_that_serves_is_not(dag, poste
     context = run_of(dag)
     notify.tell_held_back(context)
     about["status"] = "held_back"
-    notify.tell_held_back(context)
+    for _ in range(2):  # the second time, the node was cleared
+        notify.tell_held_back(context)
     [(_, body)] = posted.got
     assert (body["kind"], body["why"]) == ("held_back", "AUC 0.7; the model before it serves on")
+
+
+@pytest.mark.parametrize(("newest", "posts"), [("20261121", 1), ("20261122", 0)])
+def test_a_model_that_a_backfill_of_old_days_held_back_is_not_told(dag, posted, monkeypatch, newest, posts):
+    monkeypatch.setattr(alerts, "model_of", lambda solution, ds: {"status": "held_back", "reason": "AUC 0.7"})
+    monkeypatch.setattr(notify, "yesterday", lambda solution: newest)
+    context = run_of(dag)
+    context["dag_run"].run_type = DagRunType.BACKFILL_JOB
+    notify.tell_held_back(context)
+    assert len(posted.got) == posts
+
+
+def test_a_backfill_that_fails_is_told(dag, posted):
+    about = SimpleNamespace(run_id="r", data_interval_start=pendulum.datetime(2026, 11, 21), run_type="manual")
+    for task in dag("home_page_backfill").tasks:
+        [tell] = task.on_failure_callback
+        tell({"task": task, "dag_run": about, "exception": ValueError("home_page_hot ds=20261101: bad luck")})
+    told = [(body["subject"], body["why"]) for _, body in posted.got]
+    why = "home_page_hot ds=20261101: bad luck"
+    assert told == [(f"recflow dev: home_page: home_page_backfill.{node} failed", why) for node in ("plan", "run")]
 
 
 def test_the_body_is_the_operators_and_may_name_parts_of_the_alert(posted, monkeypatch):
@@ -261,4 +283,7 @@ def test_a_watch_that_cannot_read_a_record_says_so_and_one_that_dies_is_told_too
     (tmp_path / "page.yaml").write_text("scenario: [")
     tell(context)
     told = [(body["kind"], body["scenario"], body["ds"], body["node"]) for _, body in posted.got[1:]]
-    assert told == [("failed", "home_page", "20261121", "watch"), ("failed", "home_page_deadline", "", "watch")]
+    assert told == [
+        ("failed", "home_page", "20261121", "home_page_deadline.watch"),
+        ("failed", "home_page_deadline", "", "watch"),
+    ]
