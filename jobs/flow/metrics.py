@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobs.flow import alerts
@@ -23,7 +24,7 @@ from jobs.lib import partitions, quality_results, runs
 from jobs.lib.errors import NodeError
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import PROJECT_ROOT, settings
-from jobs.lib.solution import Node, Solution, load_solution
+from jobs.lib.solution import DEPLOYED_SOLUTION, Node, Solution, load_solution, solution_file
 from jobs.lib.yaml_model import read_yaml
 
 LEVELS = ("green", "orange", "red", "no_history")
@@ -102,17 +103,17 @@ def metrics_of(solution: Solution, ds: str, in_brief: bool = False) -> DayMetric
     )
 
 
-def solution_of(scenario: str) -> Solution:
-    """The solution file of a scenario: the deployed one, else that of the installation. Raises NodeError."""
+def solution_of(scenario: str | None = None) -> Solution:
+    """The solution file of a scenario (default: the default one), as deployed, else as installed. Raises NodeError."""
     from jobs.deploy.active import active_version, deployments, unpacked
 
     store = deployments()
     version = active_version(store)
-    deployed = [unpacked(store, version) / "solution.yaml"] if version else []
-    known = {read_yaml(file).get("scenario"): file for file in sorted((PROJECT_ROOT / "dags").glob("*.yaml"))}
-    for solution in map(load_solution, [*deployed, None]):
-        if solution.scenario == scenario:
-            return solution
+    root = unpacked(store, version) if version else PROJECT_ROOT
+    default = root / DEPLOYED_SOLUTION if version else Path(solution_file())
+    if scenario is None:
+        return load_solution(default)
+    known = {read_yaml(file).get("scenario"): file for file in [*sorted((root / "dags").glob("*.yaml")), default]}
     if scenario not in known:
         raise NodeError(f"no scenario {scenario!r}; there are: {', '.join(map(str, known))}")
     return load_solution(known[scenario])

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jobs.flow import metrics
 from jobs.flow.metrics import DayMetrics
 from jobs.lib.errors import RecflowError
-from jobs.lib.solution import Solution, load_solution
+from jobs.lib.solution import Solution
 
 DAYS_SHOWN = 10
 DAYS_AT_ONCE = 4  # each reads some records at once, and S3 keeps 32 connections (jobs/lib/s3_client.py)
@@ -46,7 +46,7 @@ app = FastAPI(title="metrics", docs_url=None, redoc_url=None, openapi_url=None, 
 
 @app.get("/")
 def start() -> RedirectResponse:
-    return RedirectResponse(f"{PREFIX}/{load_solution().scenario}")
+    return RedirectResponse(f"{PREFIX}/{_solution().scenario}")
 
 
 @app.get("/{scenario}", response_class=HTMLResponse)
@@ -109,7 +109,7 @@ def _day_cells(day: DayMetrics, solution: Solution, measures: list[str]) -> list
     ]
 
 
-def _solution(scenario: str) -> Solution:
+def _solution(scenario: str | None = None) -> Solution:
     try:
         return metrics.solution_of(scenario)
     except RecflowError as error:
