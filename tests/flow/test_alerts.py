@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from jobs.lib.deadline_params import Deadline
 from jobs.lib.driver import JobError
 from jobs.lib.errors import DataError, MissingPartition, QualityError, WriterError
 from jobs.lib.object_store import MissingObject, StoreError
+from jobs.lib.settings import PROJECT_ROOT
 from tests.flow.world import small_solution
 
 DS = "20261121"
@@ -78,6 +81,13 @@ def test_a_failure_is_told_by_its_first_line_with_what_to_do(warehouse, error, i
     alert = alerts.of_failure("home_page", DS, "home_page_hot", error, "", is_blocked)
     assert (alert.kind, alert.runbook) == (kind, f"infra/README.md#{section}")
     assert alert.why == (str(error).splitlines()[0] if error else "it was killed, or its log says more")
+
+
+def test_the_runbook_has_every_section_that_an_alert_names():
+    named = set(re.findall(r'["#]([a-z]+(?:-[a-z]+)+)"', Path(alerts.__file__).read_text()))
+    assert {"a-check-blocks", "the-gate-holds-a-model-back", "the-deadline", "storage-is-down"} < named
+    headings = re.findall(r"^### (.+)$", (PROJECT_ROOT / alerts.RUNBOOK).read_text(), re.MULTILINE)
+    assert named <= {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_an_alert_about_the_deadline_goes_out_once_also_after_a_restart(told):
