@@ -47,28 +47,34 @@ def lease(store: Store, table: str, locks: Path) -> Iterator[None]:
             beat = next(beats)
             try:
                 with _not_fatal(table):
-                    store.swap(key, held, beat)
-                    held = beat
+                    held = _renewed(store, key, held, beat)
             except ObjectChanged:
-                return  # lost; told when the work ends
+                log.warning("%s: another writer has taken it over", table)
+                return
 
     counting = threading.Thread(target=count, daemon=True)
     counting.start()
     try:
         yield
-    finally:
+    except BaseException:
         ended.set()
         counting.join()
-        _free(store, table, key, held)
+        with contextlib.suppress(WriterError):  # the work's own error is the one to be told
+            _free(store, table, key, held)
+        raise
+    ended.set()
+    counting.join()
+    _free(store, table, key, held)
 
 
 def _taken(store: Store, table: str, key: str, mine: bytes, home: str | None) -> bytes:
     """`mine`, once it stands there."""
-    seen, since, told = None, time.monotonic(), False
+    seen, since, looked, told = None, time.monotonic(), time.monotonic(), False
     while True:
-        found = _content(store, key)
-        if found != seen:
-            seen, since = found, time.monotonic()
+        found, before = _content(store, key), looked
+        looked = time.monotonic()
+        if found != seen or looked - before > BEAT_SEC:  # while storage was silent the holder could not count either
+            seen, since = found, looked
         is_free, is_silent = found in (None, FREE), time.monotonic() - since > DEAD_SEC
         if is_free or is_silent or (home is not None and _told(found).get("home") == home):
             if not is_free:
@@ -85,10 +91,22 @@ def _taken(store: Store, table: str, key: str, mine: bytes, home: str | None) ->
 def _free(store: Store, table: str, key: str, held: bytes) -> None:
     try:
         with _not_fatal(table):
-            store.swap(key, held, FREE)
+            _renewed(store, key, held, FREE)
     except ObjectChanged:
         by = _holder(_content(store, key) or FREE)
         raise WriterError(f"{table}: was taken over by {by} while this ran; run it again") from None
+
+
+def _renewed(store: Store, key: str, held: bytes, new: bytes) -> bytes:
+    """`new`, once it stands there. An earlier beat whose answer got lost may stand there instead of `held`."""
+    try:
+        store.swap(key, held, new)
+    except ObjectChanged:
+        found = _content(store, key)
+        if found is None or _told(found).get("id") != _told(held)["id"]:
+            raise
+        store.swap(key, found, new)
+    return new
 
 
 @contextlib.contextmanager

@@ -122,6 +122,9 @@ def _cluster_options(jars: list[str]) -> dict[str, str]:
     executor is sent the 703 MB when it starts.
     """
     options = {"spark.executor.extraJavaOptions": "-Duser.timezone=UTC", "spark.executorEnv.POLARS_MAX_THREADS": "1"}
+    for variable, option in {"RECFLOW_DRIVER_MEMORY": "driver", "RECFLOW_EXECUTOR_MEMORY": "executor"}.items():
+        if memory := os.environ.get(variable):
+            options[f"spark.{option}.memory"] = memory
     if folder := os.environ.get("RECFLOW_WORKER_JARS"):
         options |= {
             "spark.driver.extraClassPath": os.pathsep.join(jars),

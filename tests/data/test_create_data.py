@@ -120,7 +120,8 @@ def test_events_lie_within_their_local_day(spark, ds, zone):
 def test_main_writes_the_three_tables_for_each_day(warehouse, spark):
     from jobs.lib.partitions import record
 
-    solution = SimpleNamespace(timezone=ZONE, demo=SMALL)
+    no_tables = SimpleNamespace(user=None, item=None, behavior=None)
+    solution = SimpleNamespace(timezone=ZONE, demo=SMALL, tables=no_tables)
     days = day_range("20261120", DS)
     create_data.main(days, solution, SimpleNamespace(params={"requests_per_day": 40}))
     assert record(USER_TABLE, DS)["rows"] == SMALL.users and record(ITEM_TABLE, DS)["rows"] == SMALL.items

@@ -94,4 +94,4 @@ def test_nodes_that_are_late_for_one_reason_are_named_together(world):
         partitions.forget(f"home_page_{node}", [LAST])
     [reason] = late(solution, LAST)
     assert reason.startswith("home_page_hot, home_page_i2i: not started, though what it reads is there")
-    assert late_module._listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert late_module._listed(["a", "b", "c", "d"]) == "a, b, c and 1 more"

@@ -101,3 +101,40 @@ def test_a_storage_in_trouble_costs_the_others_a_wait_and_the_holder_nothing(sto
         time.sleep(0.2)
     monkeypatch.undo()
     assert "hot: its lease could not be renewed: s3://b/x: 503" in caplog.text
+
+
+def test_a_beat_whose_answer_got_lost_is_no_loss(store, quick, home, monkeypatch, caplog):
+    swap, lost = store.swap, []
+
+    def unanswered(key, expected, new):
+        swap(key, expected, new)
+        if not lost:
+            lost.append(new)
+            raise StoreError("no answer")
+
+    with leases.lease(store, "hot", home()):
+        monkeypatch.setattr(store, "swap", unanswered)
+        time.sleep(0.4)
+        assert lost and store.get(KEY) != lost[0]  # it went on counting
+    assert store.get(KEY) == leases.FREE and "taken it over" not in caplog.text
+
+
+def test_silence_of_the_storage_is_no_sign_of_the_holders_death(store, quick, home, monkeypatch):
+    store.put(KEY, b'{"host": "far", "pid": 7, "id": "x", "beat": 3}')
+    get, looks = store.get, []
+
+    def slow(key):
+        looks.append(time.monotonic())
+        if len(looks) == 2:
+            time.sleep(2 * leases.DEAD_SEC)
+        return get(key)
+
+    monkeypatch.setattr(store, "get", slow)
+    with leases.lease(store, "hot", home()):
+        assert time.monotonic() - looks[2] > leases.DEAD_SEC / 2
+
+
+def test_the_works_own_error_is_the_one_that_is_told(store, quick, home):
+    with pytest.raises(ValueError, match="broken"), leases.lease(store, "hot", home()):
+        store.put(KEY, b'{"host": "near", "pid": 8, "id": "y", "beat": 0}')
+        raise ValueError("broken")

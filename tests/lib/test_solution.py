@@ -43,7 +43,7 @@ BAD = [
     (
         ("scenery",),
         1,
-        "scenery: unknown key; allowed: cadence, demo, diagnostics, event_weights, events, features, fusion, publish",
+        "scenery: unknown key; allowed: cadence, deadline, demo, diagnostics, event_weights, events, features, fusion",
     ),
     (("features", "window"), [3], "features.window: unknown key; allowed: biases, events, preference, smoothing"),
     (("features", "windows"), [3, 0], "features.windows.1: Input should be greater than or equal to 1, not 0"),
