@@ -102,7 +102,8 @@ def kept_by_all(solution: Solution, ds: str) -> dict[str, Kept]:
                 kept[table] = replace(asked, why=f"{other.scenario}, which stands at ds={asked.last}, keeps them")
     for table in (config.table for config in input_tables({solution.scenario: solution}) if problems):
         if table in kept and kept[table].days is not None:
-            kept[table] = replace(kept[table], days=None, why=f"another scenario may need them: {problems[0]}")
+            why = f"another scenario may need them: {str(problems[0]).splitlines()[0]}"
+            kept[table] = replace(kept[table], days=None, why=why)
     return kept
 
 

@@ -111,7 +111,7 @@ def _freeze(arguments: argparse.Namespace) -> None:
     found, problems = those_that_hold(arguments.solution)
     known = [config.table for config in input_tables(found)]
     if arguments.table not in known:
-        there = "; left out: ".join([", ".join(known), *map(str, problems)])
+        there = "; left out: ".join([", ".join(known), *(str(p).splitlines()[0] for p in problems)])
         raise RecflowError(f"{arguments.table} is no input table of a scenario; there are: {there}")
     (partitions.freeze if arguments.name == "freeze" else partitions.unfreeze)(arguments.table)
     print(f"{arguments.table}: {'frozen: its days wait' if arguments.name == 'freeze' else 'not frozen'}")

@@ -82,4 +82,5 @@ def _refuse_shared_names(solution: Solution, known: Mapping[str, Solution]) -> N
 
 def _names(solution: Solution) -> set[str]:
     """Of DAGs and tables."""
-    return {solution.scenario, solution.table("backfill"), *(solution.table(node.name) for node in solution.nodes())}
+    names = ("backfill", "deadline", *(node.name for node in solution.nodes()))
+    return {solution.scenario, *map(solution.table, names)}

@@ -79,6 +79,7 @@ def test_a_file_that_does_not_hold_leaves_out_its_scenario_alone(folder):
     [
         ({}, {"scenario": "a"}, "b.yaml: scenario: .*a.yaml makes a too; give it another name"),
         ({"scenario": "x"}, {"scenario": "x_backfill"}, "b.yaml: scenario: .*a.yaml makes x_backfill too"),
+        ({"scenario": "x"}, {"scenario": "x_deadline"}, "b.yaml: scenario: .*a.yaml makes x_deadline too"),
         (
             {"scenario": "x", "recalls": [{"name": "y_hot", "job": "hot"}], "publish": {"fallback": None}},
             {"scenario": "x_y"},
@@ -155,13 +156,13 @@ def test_who_holds_days_of_a_shared_table_is_told(folder, monkeypatch):
 
 def test_a_file_that_does_not_hold_keeps_shared_days_and_stops_neither_clean_up_nor_freeze(folder, capsys):
     store, home = open_store(settings().warehouse_root), load_solution(folder("home", retention={"days": 60}))
-    file = folder("broken", rankng={})
+    file = folder("broken", rankng={}, zzz={})
     own, theirs = (f"_quality/20260101/{name}_hot/c.json" for name in ("home", "broken"))
     [store.put(key, b"{}") for key in (own, theirs)]
     kept = kept_by_all(home, "20261121")
     why = f"another scenario may need them: {file}: rankng: unknown key"
     assert (kept["shop_events"].days, kept["home_candidates"]) == (None, Kept(60, "20261121"))
-    assert kept["shop_events"].why.startswith(why)
+    assert kept["shop_events"].why.startswith(why) and "\n" not in kept["shop_events"].why
     _remove_results(home, kept_alone(home, "20261121").values(), kept.values())
     assert store.list("_quality/") == [theirs]
     assert main(["freeze", "shop_events"]) == 0 and partitions.is_frozen("shop_events")
