@@ -46,9 +46,13 @@ def those_that_hold(path: str | Path | None = None) -> tuple[Scenarios, list[Sol
     return found, problems
 
 
-def beside(solution: Solution) -> list[Solution]:
-    """The other scenarios."""
-    return [other for other in scenarios().values() if other.scenario != solution.scenario]
+def beside(solution: Solution) -> tuple[list[Solution], list[SolutionError]]:
+    """The other scenarios, and what is wrong with files that may hold more of them."""
+    try:
+        found, problems = those_that_hold()
+    except SolutionError as problem:  # of the default one
+        return [], [problem]
+    return [other for other in found.values() if other.scenario != solution.scenario], problems
 
 
 def input_tables(solutions: Scenarios) -> list[TableConfig]:
@@ -78,4 +82,5 @@ def _refuse_shared_names(solution: Solution, known: Mapping[str, Solution]) -> N
 
 def _names(solution: Solution) -> set[str]:
     """Of DAGs and tables."""
-    return {solution.scenario, solution.table("backfill"), *(solution.table(node.name) for node in solution.nodes())}
+    names = ("backfill", "deadline", *(node.name for node in solution.nodes()))
+    return {solution.scenario, *map(solution.table, names)}

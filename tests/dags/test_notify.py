@@ -210,14 +210,19 @@ def test_airflow_finds_the_watch_where_there_is_a_deadline_and_only_there(tmp_pa
     from airflow.dag_processing.dagbag import DagBag
 
     def found():
-        bag = DagBag(dag_folder=str(DAGS / "home_page_deadline.py"), safe_mode=True)
-        return [(dag_id, read.catchup) for dag_id, read in bag.dags.items()], bag.import_errors
+        bag = DagBag(dag_folder=str(DAGS / "flow_deadline.py"), safe_mode=True)
+        return sorted((dag_id, read.catchup) for dag_id, read in bag.dags.items()), bag.import_errors
 
     assert found() == ([], {})
     file = tmp_path / "page.yaml"
     file.write_text(solution_file.read_text() + 'deadline: {publish: "07:30"}\n')
     monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
     assert found() == ([("home_page_deadline", False)], {})
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "shop.yaml").write_text(file.read_text().replace("home_page", "shop"))
+    (tmp_path / "dags" / "unwatched.yaml").write_text(solution_file.read_text().replace("home_page", "unwatched"))
+    monkeypatch.setattr("jobs.lib.scenarios.PROJECT_ROOT", tmp_path)
+    assert found() == ([("home_page_deadline", False), ("shop_deadline", False)], {})
 
 
 @pytest.mark.parametrize(
