@@ -70,7 +70,9 @@ def restore(solutions: Collection[Solution], first: str | None = None) -> str:
     for solution, begin in begins:
         set_first_ds(solution, begin)
     version = active_version(deployments())
-    return "\n".join([*lines, f"deployed: {version or 'nothing; what runs is the code at hand'}"])
+    lines += [f"deployed: {version or 'nothing; what runs is the code at hand'}"]
+    names = ", ".join(solution.scenario for solution, _ in begins)
+    return "\n".join([*lines, f"now start Airflow and unpause {names}: a new Airflow pauses every DAG"])
 
 
 def tables_found(solution: Solution) -> list[TableFound]:

@@ -30,6 +30,7 @@ DEPLOYED = (
     "diagnose",
     "clean-up",
     "forget",
+    "restore",
 )  # commands of the version that is deployed, if any
 
 

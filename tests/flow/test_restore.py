@@ -55,10 +55,11 @@ def test_the_schedule_goes_on_after_the_last_published_day_and_not_with_today(so
     runs.done("home_page_publish", "20261119", {}, {}, 1.0)
     shown = restore([solution])
     assert "home_page_hot  " in shown and f"readers follow ds={LAST} {bundle.partition('/v=')[2]}" in shown
-    assert shown.splitlines()[-3:] == [
+    assert shown.splitlines()[-4:] == [
         "home_page begins with ds=20261121: 2 days to make up for; days before it are not run again",
         "",
         "deployed: nothing; what runs is the code at hand",
+        "now start Airflow and unpause home_page: a new Airflow pauses every DAG",
     ]
     assert first_day(solution).strftime("%Y%m%d") == "20261121"
 
@@ -109,3 +110,10 @@ def test_the_first_day_can_be_chosen_for_all_or_for_one(solution, bundle):
     assert main(["restore", "--from", "20261121", "--solution", "detail_page"]) == 0
     kept = {file.name: file.read_text() for file in settings().home.glob("first_ds*")}
     assert kept == {"first_ds_home_page": "20261122", "first_ds_detail_page": "20261121"}
+
+
+def test_what_goes_on_are_the_scenarios_that_are_deployed(solution, bundle, monkeypatch):
+    begun = []
+    monkeypatch.setattr("jobs.deploy.active.go_on_in_it", begun.append)  # as the deployed version, where there is one
+    assert main(["restore"]) == 0
+    assert begun == [["restore"]]
