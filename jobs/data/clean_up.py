@@ -33,7 +33,7 @@ log = logging.getLogger("recflow")
 
 UPLOAD_HOURS = 24  # what has not come to its end by then never will
 READERS_HOURS = 168  # Delta refuses less: a reader may hold a version that old
-DELTA = "spark.databricks.delta"
+DELTA, INDEXED = "spark.databricks.delta", "delta.dataSkippingNumIndexedCols"
 SMALL_BYTES, FILE_BYTES = 16 << 20, 128 << 20  # files below the first are joined, up to about the second
 
 
@@ -175,7 +175,10 @@ def _remove(table: str, first_kept: str, always: set[str]) -> tuple[str, ...]:
 
 
 def _joined(table: str) -> int:
-    """The rows stay as they are, and so does a day that is one file already."""
+    """The rows stay as they are, and so does a day that is one file already. Delta's log keeps, of the new
+    files, the number of rows alone: the smallest and greatest value of a column may be users' ids."""
+    if partitions.delta_table(table).metadata().configuration.get(INDEXED) != "0":
+        spark().sql(f"ALTER TABLE {_sql_name(table)} SET TBLPROPERTIES ('{INDEXED}' = '0')")
     with _settings({f"{DELTA}.optimize.minFileSize": SMALL_BYTES, f"{DELTA}.optimize.maxFileSize": FILE_BYTES}):
         metrics = spark().sql(f"OPTIMIZE {_sql_name(table)}").first()["metrics"]
     return metrics["numFilesRemoved"]

@@ -30,7 +30,7 @@ from jobs.lib.errors import RecflowError
 from jobs.lib.forgotten import marks
 from jobs.lib.locks import writing
 from jobs.lib.partitions import present_days, table_path
-from jobs.lib.pseudonyms import user_key
+from jobs.lib.pseudonyms import note, user_key
 from jobs.lib.settings import settings
 from jobs.lib.spark import F
 
@@ -66,6 +66,9 @@ def import_folder(
     tables = [registration.table(kind) for kind in (*files, "quarantine")]
     with writing(f"_import-{registration.name}", *tables):
         hidden = {kind: marks(registration.table(kind)) for kind in have_users}  # asked while nobody else writes
+        for kind in files:
+            if variable := registration.key_variable(kind):
+                note(registration.table(kind), variable)  # for `recflow forget`
         work = Import(registration, staging, names, days, hidden)
         _remove(staging)
         written: list[Written] = []

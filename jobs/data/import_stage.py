@@ -6,7 +6,6 @@ half is in import_assemble.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +17,7 @@ from jobs.data.import_rows import behavior_rows, snapshot_rows
 from jobs.data.read_files import chunks_of
 from jobs.data.registration import Registration
 from jobs.data.source_files import SourceFile, filesystem_of
+from jobs.data.user_places import possible_ids
 from jobs.data.values import are_marked, pseudonyms
 from jobs.lib.files import make_folder
 from jobs.lib.forgotten import mark
@@ -128,7 +128,7 @@ def _refused(rows: pl.DataFrame, broken: list, kind: str, file: str) -> pl.DataF
 
 def _without_users(record: Broken, table: str, marks: frozenset[str]) -> Broken:
     """The text of a record without columns is not kept where a word of it is a forgotten user's id."""
-    names_one = any(mark(table, word) in marks for word in re.findall(r"[^\s,;|\"']+", record.text))
+    names_one = any(mark(table, word) in marks for word in possible_ids(record.text))
     return replace(record, text=None) if names_one else record
 
 

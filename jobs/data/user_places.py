@@ -16,6 +16,7 @@ from jobs.lib.files import filesystem_of
 
 USER, SIDED, QUARANTINED = "user_id", ("side", "id"), ("source", "file", "line", "value")
 BATCH_ROWS = 131_072
+WORDS = 8  # of an id: an e-mail address is some five
 
 Names = Callable[[pa.RecordBatch], pa.BooleanArray]
 
@@ -36,10 +37,12 @@ def naming(users: Collection[str], columns: tuple[str, ...]) -> Names:
     word = "|".join(re.escape(user) for user in sorted(users))
 
     def names(batch: pa.RecordBatch) -> pa.BooleanArray:
+        if not _has(batch.schema, columns):  # written before the table had such a column
+            return pa.array([False] * batch.num_rows, pa.bool_())
         if columns == SIDED:
             found = pc.and_(pc.equal(batch["side"], "user"), pc.is_in(batch["id"], value_set=ids))
         elif columns == QUARANTINED:
-            found = pc.match_substring_regex(batch["value"], rf"(^|[\s,;|\"'])({word})($|[\s,;|\"'])")
+            found = pc.match_substring_regex(batch["value"], f"(^|{_EDGE})({word})($|{_EDGE})")
         else:
             found = pc.is_in(batch[columns[0]].cast(pa.string()), value_set=ids)
         return pc.fill_null(found, False)
@@ -47,13 +50,30 @@ def naming(users: Collection[str], columns: tuple[str, ...]) -> Names:
     return names
 
 
+_EDGE = r"[^\p{L}\p{N}_-]"  # of an id in a text, whatever the format; that of `possible_ids`
+
+
+def possible_ids(text: str) -> set[str]:
+    """What of a text that could not be read may be an id: words of letters, digits, `_` and `-`, up to WORDS in a row;
+    and whatever stands between spaces and the usual separators."""
+    words = list(re.finditer(r"[\w-]+", text))
+    rows = {text[a.start() : b.end()] for n, a in enumerate(words) for b in words[n : n + WORDS]}
+    return rows | set(re.findall(r"[^\s,;|\"']+", text))
+
+
 def days_naming(files: Iterable[DayFile], columns: tuple[str, ...], names: Names) -> list[str]:
     """The days whose files name a user, oldest first."""
     return sorted({file.ds for file in files if file_names(file.address, columns, names)})
 
 
-def file_names(address: str, columns: tuple[str, ...], names: Names) -> bool:
-    return any(names(batch).true_count for batch in batches(address, list(columns)))
+def file_names(address: str, columns: tuple[str, ...], names: Names, if_unknown: bool = False) -> bool:
+    """if_unknown: the answer for rows that lack these columns: others may have named users."""
+    found = batches(address, list(columns))
+    return any(names(batch).true_count if _has(batch.schema, columns) else if_unknown for batch in found)
+
+
+def _has(schema: pa.Schema, columns: tuple[str, ...]) -> bool:
+    return set(columns) <= set(schema.names)
 
 
 def batches(address: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

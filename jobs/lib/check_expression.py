@@ -14,12 +14,15 @@ FUNCTIONS = (
     "pmod", "round", "size", "sqrt", "string", "substring", "transform", "trim", "upper",
 )  # fmt: skip
 JOINING = ("and", "or", "not", "in", "then", "when", "else", "case", "between", "like")  # a bracket may follow
-QUERIES = ("select", "from", "lateral", "join", "union", "over")
+QUERIES = (
+    "select", "from", "lateral", "join", "union", "over", "table", "values", "map", "reduce", "with", "describe",
+    "using",
+)  # fmt: skip
 MAX_LENGTH, MAX_DEPTH = 1000, 30
 
 _TOKEN = re.compile(
     r"""(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)|(?P<text>'[^'\\]*'|"[^"\\]*")|(?P<quoted>`[^`]+`)"""
-    r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>->|<=>|<=|>=|<>|!=|==|[-=<>+*/%().,\[\]])|(?P<space>[ \n\t]+)"""
+    r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>->|<=>|<=|>=|<>|!=|==|\|\||[-=<>+*/%().,\[\]])|(?P<space>[ \n\t]+)"""
 )
 
 
@@ -48,10 +51,13 @@ def _refuse_calls(tokens: list[tuple[str, str, int]]) -> None:
     edge = ("end", "", 0)
     for before, (kind, word, at), after in zip([edge, *tokens], tokens, [*tokens[1:], edge], strict=False):
         name = word.lower()
-        if kind == "word" and name in QUERIES:
+        is_distinct = name == "from" and before[1].lower() == "distinct"  # a is not distinct from b
+        if kind == "word" and name in QUERIES and not is_distinct:
             raise ValueError(f"{word!r} at column {at} is not allowed: an expression is about the columns of a row")
-        if kind == "word" and after[0] in ("text", "quoted") and name not in (*JOINING, "is"):  # r'…', x'…', date '…'
+        if (
+            kind == "word" and after[0] in ("text", "quoted") and name not in (*JOINING, "is", "from")
+        ):  # r'…', x'…', date '…'
             raise ValueError(f"{word!r} at column {at} is not allowed before {after[1]}")
         is_called = kind in ("word", "quoted") and after[1] == "("
-        if is_called and (kind == "quoted" or before[1] == "." or name not in (*FUNCTIONS, *JOINING)):
+        if is_called and (kind == "quoted" or before[1] == "." or name not in (*FUNCTIONS, *JOINING, "from")):
             raise ValueError(f"unknown function {word!r} at column {at}; allowed: {', '.join(FUNCTIONS)}")

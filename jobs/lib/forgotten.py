@@ -1,8 +1,8 @@
 """Users who are not to come back: imports leave them out, and so does every read of an input table.
 
 `_forgotten/<table>/<mark>` in the warehouse, one object for each user that an input table must not show. A mark is a
-SHA-256 over table and id, the id being what the table holds: of a pseudonymised table the pseudonym. No id can be read
-off it, but whoever can read the warehouse and guesses an id can check the guess; pseudonyms cannot be guessed.
+SHA-256 over table and id; with a key for pseudonyms there is one of the pseudonym too, since the next import may bring
+either. No id can be read off a mark, but whoever can read the warehouse and guesses an id learns that it is forgotten.
 """
 
 from __future__ import annotations

@@ -12,17 +12,17 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from statistics import median
 from typing import Any
 
 from jobs.lib.locks import is_held
-from jobs.lib.object_store import MissingObject, StoreError, open_store
+from jobs.lib.object_store import MissingObject, ObjectChanged, StoreError, open_store
 from jobs.lib.settings import settings
 
 log = logging.getLogger("recflow")
 
-THREADS = 8
+THREADS, TRIES = 8, 10
 Changed = Mapping[tuple[str, str], tuple[str, str]]  # (table, ds) -> content before, after
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 RECENT = 7  # runs by which it is told how long a node usually takes
@@ -98,13 +98,22 @@ def replace_contents(changed: Changed) -> None:
     store = _store()
 
     def follow(key: str) -> None:
-        run, ds = json.loads(store.get(key)), key.rpartition("/")[2].removesuffix(".json")
+        for _ in range(TRIES):
+            with suppress(ObjectChanged):  # the node ended meanwhile: look again
+                with suppress(MissingObject):  # a clean-up took it
+                    follow_as_it_is(key)
+                return
+        raise StoreError(f"{store.url(key)} changes all the time")
+
+    def follow_as_it_is(key: str) -> None:
+        before = store.get(key)
+        run, ds = json.loads(before), key.rpartition("/")[2].removesuffix(".json")
         inputs = run.get("origin", {}).get("inputs", {})
         told = [
             _follow(contents, {day: (table, day) for day in contents}, changed) for table, contents in inputs.items()
         ]
         if any([*told, _follow(run.get("made", {}), {table: (table, ds) for table in run.get("made", {})}, changed)]):
-            store.put(key, json.dumps(run, sort_keys=True).encode())
+            store.swap(key, before, json.dumps(run, sort_keys=True).encode())
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(follow, store.list("_runs/")))

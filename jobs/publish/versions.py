@@ -146,7 +146,14 @@ def collect_garbage(store: Store, keep: int, dry_run: bool = False) -> list[Remo
     versions = all_versions(store)
     complete = [v for v in versions if v.published is not None]
     kept = {v.folder for v in [*complete[:keep], *(v for v in versions if v.is_pinned or v.is_latest)]}
-    removed = [remove(store, v, dry_run) for v in versions if v.folder not in kept]
+    removed = [remove(store, v, dry_run) for v in complete if v.folder not in kept]
+    return removed + remains(store, dry_run)
+
+
+def remains(store: Store, dry_run: bool) -> list[Removed]:
+    """What publishes and removals that died left behind: remove it, but for what is pinned or followed."""
+    left = [v for v in all_versions(store) if v.published is None and not v.is_pinned and not v.is_latest]
+    removed = [remove(store, v, dry_run) for v in left]
     for place in (STAGING, REMOVING):
         for found in abandoned(store, f"{place}/"):
             keys = [about.key for about in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -109,6 +110,12 @@ def test_small_files_of_a_day_become_one_with_the_same_rows(spark, solution, fil
     assert cleaned.joined == 2
     assert sorted(read_days(TABLE, [DS]).collect()) == rows and len(rows) == 2
     assert sum(DS in uri for uri in partitions.delta_table(TABLE).file_uris()) == 1
+    log = Path(partitions.table_path(TABLE)) / "_delta_log"
+    told = [json.loads(line) for file in log.glob("*.json") for line in file.read_text().splitlines()]
+    joined = [one["add"] for one in told if not one.get("add", {"dataChange": True})["dataChange"]]
+    stats = [json.loads(one["stats"]) for one in joined]
+    assert [one["numRecords"] for one in stats] == [2]
+    assert not any(one.get(part) for one in stats for part in ("minValues", "maxValues"))  # they would be users' ids
     assert clean_up(solution, DS)[0].joined == 0
 
 

@@ -28,6 +28,12 @@ DAGS = PROJECT_ROOT / "dags"
 SMALL = PROJECT_ROOT / "tests" / "dags" / "solution.yaml"
 
 
+def tables(behavior):
+    """Those of the fixture solution, with another one of events."""
+    given = yaml.safe_load(SMALL.read_text())["tables"]
+    return given | {"behavior": given["behavior"] | {"table": behavior}}
+
+
 @pytest.fixture
 def folder(warehouse, monkeypatch):
     """Of solution files, in place of dags/; a function that writes one there: the fixture solution with changes."""
@@ -84,6 +90,16 @@ def test_a_file_that_does_not_hold_leaves_out_its_scenario_alone(folder):
             {"scenario": "x", "recalls": [{"name": "y_hot", "job": "hot"}], "publish": {"fallback": None}},
             {"scenario": "x_y"},
             "b.yaml: scenario: .*a.yaml makes x_y_hot too",
+        ),
+        (
+            {"scenario": "b", "recalls": [{"name": "behavior", "job": "hot"}], "publish": {"fallback": None}},
+            {"tables": tables("b_behavior"), "scenario": "x"},
+            "b.yaml: tables: .*a.yaml makes b_behavior of .*b.yaml's inputs",
+        ),
+        (
+            {"tables": tables("shop_behavior"), "scenario": "x"},
+            {"scenario": "shop", "recalls": [{"name": "quarantine", "job": "hot"}], "publish": {"fallback": None}},
+            "b.yaml: tables: .*b.yaml makes shop_quarantine of .*a.yaml's inputs",
         ),
         ({"demo": {"users": 100}}, {"demo": {"users": 99}}, "b.yaml: demo: .*a.yaml fills shop_events with other data"),
     ],
@@ -207,8 +223,7 @@ def test_a_deployment_holds_every_scenario_and_a_plan_tells_them_apart(warehouse
 
 
 def test_a_table_of_any_scenario_is_frozen_and_unfrozen(folder, capsys):
-    tables = yaml.safe_load(SMALL.read_text())["tables"]
-    folder("other", tables=tables | {"behavior": tables["behavior"] | {"table": "app_events"}})
+    folder("other", tables=tables("app_events"))
     assert main(["freeze", "app_events"]) == 0 and partitions.is_frozen("app_events")
     assert main(["freeze", "nothing"]) == 1
     assert "there are: shop_users, shop_items, shop_events, app_events" in capsys.readouterr().err

@@ -109,6 +109,16 @@ def test_no_expression_runs_code(language, text):
     ("identifier('reflect')('x')", "unknown function 'identifier' at column 1"),
     ("a in (SELECT b FROM parquet.`/etc`)", "'SELECT' at column 7 is not allowed"),
     ("exists (select 1)", "'select' at column 9 is not allowed"),
+    ("exists(table parquet.`/etc/x`)", "'table' at column 8 is not allowed"),
+    ("item_id in (TABLE text.`/proc/self/environ`)", "'TABLE' at column 13 is not allowed"),
+    ("(table json.`/tmp/a`) = 1", "'table' at column 2 is not allowed"),
+    ("(table home_page_hot) is null", "'table' at column 2 is not allowed"),
+    ("exists(values 1)", "'values' at column 8 is not allowed"),
+    ("exists(map a using 'cat')", "'map' at column 8 is not allowed"),
+    ("exists(reduce a using b)", "'reduce' at column 8 is not allowed"),
+    ("(with x as (y) z)", "'with' at column 2 is not allowed"),
+    ("(describe x) = 1", "'describe' at column 2 is not allowed"),
+    ("a is not from b", "'from' at column 10 is not allowed"),
     ("input_file_name() = 'x'", "unknown function 'input_file_name' at column 1"),
     ("a = '\\'' or 1", r"\"'\" is not allowed at column 5"),
     ("a = r'x'", "'r' at column 5 is not allowed before 'x'"),
@@ -120,6 +130,14 @@ def test_no_expression_runs_code(language, text):
 def test_checks_call_known_functions_of_the_row_alone(text, told):
     with pytest.raises(ValidationError, match=f"check 'safe': expression: {told}"):
         as_check(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a is not distinct from b", "a IS DISTINCT FROM 'x'", "a is distinct from (b + 1)", "a || b = 'x'", "`table` > 1"],
+)
+def test_what_reads_nothing_but_the_row_is_allowed(text):
+    as_check(text)
 
 
 def test_every_expression_of_the_contracts_is_allowed():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from infra import audit
+from tests.conftest import pytest_terminal_summary
 
 FINE = {"name": "numpy", "version": "2.4.0", "vulns": []}
 BAD = {"name": "flask", "version": "1.0", "vulns": [{"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["1.1"]}]}
@@ -45,6 +47,14 @@ def test_what_was_not_looked_up_is_no_success(monkeypatch, capsys):
     assert audited(monkeypatch, stdout="", stderr="a\nno module named pip_audit") == audit.NOT_DONE
     assert "audit: NOT DONE: no module named pip_audit: whether" in capsys.readouterr().out
     assert audited(monkeypatch) == audit.NOT_DONE
+
+
+def test_the_end_of_a_ci_run_says_that_the_audit_was_not_done(monkeypatch, capsys):
+    said = []
+    monkeypatch.setenv("RECFLOW_AUDIT", "audit: flask 1.0: PYSEC-1: accepted\naudit: NOT DONE: no answer")
+    pytest_terminal_summary(SimpleNamespace(write_line=said.append))
+    assert said == ["audit: NOT DONE: no answer"]
+    assert "\nRECFLOW_AUDIT=$(" in (audit.ROOT / ".ci" / "run").read_text()
 
 
 def test_what_is_accepted_says_why_and_since_when(tmp_path):

@@ -22,7 +22,9 @@ from jobs.lib.cli import main
 from jobs.lib.delta_files import DataFile, replace_days
 from jobs.lib.files import make_folder
 from jobs.lib.forgotten import marks
+from jobs.lib.locks import writing
 from jobs.lib.object_store import StoreError, open_store
+from jobs.lib.pseudonyms import note
 from jobs.lib.settings import PROJECT_ROOT
 from tests.data.imports import registration
 from tests.lib.stores import versitygw_program
@@ -107,6 +109,11 @@ def gateway(tmp_path_factory):
             process.wait()
 
 
+def _short(document: str) -> str:
+    """As IAM counts it: spaces are free."""
+    return json.dumps(json.loads(document), separators=(",", ":"))
+
+
 def _users(iam_address: str, s3_address: str) -> dict[str, tuple[str, str]]:
     known = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     iam = boto3.client("iam", endpoint_url=iam_address, **known)
@@ -116,7 +123,7 @@ def _users(iam_address: str, s3_address: str) -> dict[str, tuple[str, str]]:
         s3.create_bucket(Bucket=bucket)
     for name in ("pipeline", "consumer", "importer"):
         iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy(name))
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=_short(policy(name)))
         key = iam.create_access_key(UserName=name)["AccessKey"]
         users[name] = (key["AccessKeyId"], key["SecretAccessKey"])
     return users
@@ -208,14 +215,19 @@ def test_an_importer_reads_files_and_writes_its_own_tables(become):
     [file] = listed("s3://files/in", registration().files.behavior)
     assert opened(file).read() == b"uid,sku\n"
     assert marks("shop_behavior") == frozenset()
-    for table in ("shop_behavior", "shop_quarantine"):
-        write_a_day(table)
+    with writing("_import-shop", "shop_behavior", "shop_quarantine"):
+        for table in ("shop_behavior", "shop_quarantine"):
+            write_a_day(table)
+    note("shop_behavior", "SHOP_KEY")
     warehouse = open_store("s3://tables/warehouse/dev")
     warehouse.put("_staging/shop/a", b"")
     warehouse.delete("_staging/shop/a")
     warehouse.put("_quality/20261101/shop_behavior/imported_behavior.json", b"{}")
     refused(
         lambda: write_a_day("home_page_hot"),
+        lambda: write_a_day("shop_hot"),  # of a scenario that is called as the registration is
+        lambda: warehouse.put("_partitions/shop_hot/20261101.json", b""),
+        lambda: warehouse.put("_writers/shop_hot.json", b""),
         lambda: warehouse.put("_partitions/home_page_hot/20261101.json", b""),
         lambda: warehouse.get("_runs/home_page_hot/20261101.json"),
         lambda: warehouse.put("_forgotten/shop_behavior/x", b""),
