@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.lib.errors import SettingError
-from jobs.lib.object_store import MissingObject, StoreError, open_store
+from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution
 
@@ -147,7 +147,7 @@ def send_once(alert: Alert, context: dict[str, Any] | None = None, say: Callable
     """Of each kind, scenario and ds one: also after a restart."""
     try:
         was_sent = json.loads(_store().get(_key(alert)))["sent"]
-    except (MissingObject, StoreError):
+    except (StoreError, ValueError, KeyError):  # also a record that was damaged: twice is better than never
         was_sent = False
     if not was_sent:
         send(alert, context, say)

@@ -14,8 +14,8 @@ from jobs.lib.cli import main
 from jobs.lib.deadline_params import Deadline
 from jobs.lib.driver import JobError
 from jobs.lib.errors import DataError, MissingPartition, QualityError, WriterError
-from jobs.lib.object_store import MissingObject, StoreError
-from jobs.lib.settings import PROJECT_ROOT
+from jobs.lib.object_store import MissingObject, StoreError, open_store
+from jobs.lib.settings import PROJECT_ROOT, settings
 from tests.flow.world import small_solution
 
 DS = "20261121"
@@ -96,6 +96,9 @@ def test_an_alert_about_the_deadline_goes_out_once_also_after_a_restart(told):
     assert told == [("ops", MISSED.text)]
     [kept] = alerts.of_day("home_page", DS)
     assert (kept["kind"], kept["sent"], kept["problem"]) == ("missed", True, None)
+    open_store(settings().warehouse_root).put(alerts._key(MISSED), b"{")  # nobody knows
+    alerts.send_once(MISSED)
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(
