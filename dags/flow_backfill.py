@@ -8,6 +8,7 @@ what is stale. Tables are locked one at a time, so daily runs go on beside it.
 from airflow.sdk import DAG, Param
 
 from flowlib.commands import CommandNode
+from flowlib.notify import tell_failure
 from jobs.lib.scenarios import those_that_hold
 
 DAY = {"type": "string", "pattern": "^[0-9]{8}$", "description": "yyyymmdd"}
@@ -47,9 +48,15 @@ def backfill(solution):
             "parallel": Param(1, type="integer", minimum=1, title="Nodes at a time"),
         },
     ) as dag:
-        plan = CommandNode(task_id="plan", arguments=command(solution, "plan"), doc_md="Says what would run, and why.")
+        about = {"solution_path": solution.path, "on_failure_callback": tell_failure}
+        plan = CommandNode(
+            task_id="plan", arguments=command(solution, "plan"), doc_md="Says what would run, and why.", **about
+        )
         plan >> CommandNode(
-            task_id="run", arguments=command(solution, "run"), doc_md="Runs it, and stops at the first failure."
+            task_id="run",
+            arguments=command(solution, "run"),
+            doc_md="Runs it, and stops at the first failure.",
+            **about,
         )
     return dag
 

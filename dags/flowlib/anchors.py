@@ -28,6 +28,7 @@ def table_anchor(config: TableConfig, solution: Solution, poll_sec: float = POLL
     return TableAnchor(
         task_id=config.table,
         table_config=config.model_dump(mode="json"),
+        solution_path=solution.path,
         timezone=solution.timezone,
         poll_sec=poll_sec,
         timeout=timeout,
@@ -45,9 +46,12 @@ class TableAnchor(BaseSensorOperator):
     operator_extra_links = (OutputLink(),)
     output = ""
 
-    def __init__(self, *, table_config: dict, timezone: str, poll_sec: float, **kwargs: Any) -> None:
+    def __init__(
+        self, *, table_config: dict, solution_path: str, timezone: str, poll_sec: float, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.table_config, self.timezone, self.poll_sec = table_config, timezone, poll_sec
+        self.table_config, self.solution_path = table_config, solution_path
+        self.timezone, self.poll_sec = timezone, poll_sec
 
     def execute(self, context: Any) -> None:
         config = TableConfig.model_validate(self.table_config)

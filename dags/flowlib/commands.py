@@ -15,13 +15,16 @@ from jobs.lib.settings import PROJECT_ROOT
 
 
 class CommandNode(BaseOperator):
-    """Runs `recflow <arguments(params)>` and passes on what it says. The last line of a failure is the error."""
+    """Runs `recflow <arguments(params)>` and passes on what it says. The last line of a failure is the error.
+
+    solution_path: of the scenario that an alert about it names.
+    """
 
     ui_color = "#f7ead7"
 
-    def __init__(self, *, arguments: Callable[[dict], list[str]], **kwargs: Any) -> None:
+    def __init__(self, *, arguments: Callable[[dict], list[str]], solution_path: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.arguments = arguments
+        self.arguments, self.solution_path = arguments, solution_path
         self._process: subprocess.Popen | None = None
 
     def execute(self, context: Any) -> None:

@@ -16,6 +16,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from flowlib.interval import ds_of
+from flowlib.notify import tell_failure
 from jobs.flow import alerts
 from jobs.flow.late import is_published, late
 from jobs.lib.errors import RecflowError
@@ -28,8 +29,12 @@ class DeadlineWatch(BaseOperator):
     ui_color = "#fbe3d6"
 
     def __init__(self, *, solution_path: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(on_failure_callback=tell_failure, **kwargs)  # nobody else would miss a watch that died
         self.solution_path = solution_path
+
+    @property
+    def timezone(self) -> str:
+        return load_solution(self.solution_path).timezone
 
     def execute(self, context: Any) -> None:
         self.resume(context)
@@ -44,12 +49,15 @@ class DeadlineWatch(BaseOperator):
                 self.log.info("%s ds=%s is published", solution.scenario, ds)
                 return
             reasons = late(solution, ds)
-        except RecflowError as error:  # storage that cannot be asked now is the news
-            reasons = [f"cannot look at what is published: {error}"]
+        except Exception as error:  # storage that cannot be asked, a record that cannot be read: that is the news
+            said = str(error) if isinstance(error, RecflowError) else repr(error)
+            reasons = [f"cannot look at what is published: {said}"]
         alert = alerts.of_deadline(solution, ds, now, reasons, getattr(context.get("ti"), "log_url", ""))
         alerts.send_once(alert, context, self.log.warning)
         if alert.kind == alerts.MISSED:
-            raise AirflowFailException(alert.why)
+            failure = AirflowFailException(alert.why)
+            failure.is_told = True
+            raise failure
         self._wait_for(solution.deadline.at(ds, solution.zone))
 
     def _wait_for(self, moment: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable
 
-from jobs.lib.days import check_ds, to_date
+from jobs.lib.days import to_date
 from jobs.lib.errors import NodeError
-from jobs.lib.settings import settings
+from jobs.lib.first_ds import first_ds
 from jobs.lib.solution import Solution
 
 
@@ -38,17 +37,10 @@ def ds_of(dag_run: Any, timezone: str) -> str:
 
 
 def first_day(solution: Solution) -> datetime:
-    """The start date of a scenario's DAGs: the day on which this installation first parsed them, kept in
-    RECFLOW_HOME/first_ds_<scenario>.
+    """The start date of a scenario's DAGs: the day on which this installation first parsed them (jobs/lib/first_ds.py).
 
     So nothing runs by itself but the nights from now on, and nights that were slept through are caught up with. Days
-    before it are made by backfills. Whoever wants another first day writes it into that file.
+    before it are made by backfills. Whoever wants another first day writes it into RECFLOW_HOME/first_ds_<scenario>.
     """
-    file = settings().home / f"first_ds_{solution.scenario}"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f"{file.name}.{os.getpid()}")
-        new.write_text(datetime.now(solution.zone).strftime("%Y%m%d"))
-        new.replace(file)
-    day = to_date(check_ds(file.read_text().strip()))
+    day = to_date(first_ds(solution))
     return pendulum.datetime(day.year, day.month, day.day, tz=solution.timezone)

@@ -14,7 +14,8 @@ from airflow.sdk import BaseNotifier
 
 from flowlib.interval import ds_of
 from jobs.flow import alerts
-from jobs.lib.errors import NodeError, RecflowError, SettingError
+from jobs.flow.status import yesterday
+from jobs.lib.errors import RecflowError, SettingError
 from jobs.lib.solution import load_solution
 
 TRIES = 3
@@ -56,25 +57,42 @@ class WebhookNotifier(BaseNotifier):
 def tell_failure(context: Any) -> None:
     """A node's `on_failure_callback`: called once, when no retry is left."""
     task, error = context["task"], context.get("exception")
-    scenario = load_solution(task.solution_path).scenario
-    is_blocked = getattr(error, "is_blocked", False)
-    alert = alerts.of_failure(scenario, _ds(context), task.task_id, str(error or ""), _log(context), is_blocked)
+    if getattr(error, "is_told", False):
+        return
+    scenario, is_blocked = _scenario(task), getattr(error, "is_blocked", False)
+    node = task.task_id if task.dag_id == scenario else f"{task.dag_id}.{task.task_id}"
+    alert = alerts.of_failure(scenario, _ds(context), node, error, _log(context), is_blocked)
     alerts.send(alert, context, task.log.warning)
 
 
 def tell_held_back(context: Any) -> None:
-    """The `on_success_callback` of training: a model that did not pass its gate leaves the run green."""
-    task = context["task"]
-    alert = alerts.of_held_back(load_solution(task.solution_path), _ds(context), _log(context))
+    """The `on_success_callback` of training: a model that did not pass its gate leaves the run green.
+
+    Once for a day, and not for old days that are made by a backfill: nothing is to be done about them.
+    """
+    task, ds = context["task"], _ds(context)
+    solution = load_solution(task.solution_path)
+    if context["dag_run"].run_type == "backfill" and ds != yesterday(solution):
+        return
+    alert = alerts.of_held_back(solution, ds, _log(context))
     if alert is not None:
-        alerts.send(alert, context, task.log.warning)
+        alerts.send_once(alert, context, task.log.warning)
+
+
+def _scenario(task: Any) -> str:
+    """Of a solution file that cannot be read, which may be why the node failed, the DAG's name."""
+    try:
+        return load_solution(task.solution_path).scenario
+    except RecflowError:
+        return task.dag_id
 
 
 def _ds(context: Any) -> str:
-    """Empty for a run that is about no day."""
+    """Empty for a run that is about no day, as a command's, and where that cannot be told."""
     try:
-        return ds_of(context["dag_run"], context["task"].timezone)
-    except NodeError:
+        timezone = getattr(context["task"], "timezone", None)
+        return ds_of(context["dag_run"], timezone) if timezone else ""
+    except RecflowError:
         return ""
 
 

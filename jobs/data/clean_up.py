@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.lib import partitions, runs
 from jobs.lib.days import add_days
@@ -23,7 +23,7 @@ from jobs.lib.errors import RecflowError
 from jobs.lib.locks import writing
 from jobs.lib.object_store import open_store
 from jobs.lib.retention import kept_days
-from jobs.lib.scenarios import beside
+from jobs.lib.scenarios import beside, input_tables
 from jobs.lib.session import spark
 from jobs.lib.settings import settings
 from jobs.lib.solution import Node, Solution
@@ -39,65 +39,95 @@ SMALL_BYTES, FILE_BYTES = 16 << 20, 128 << 20  # files below the first are joine
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What became of one table. removed: days, oldest first; joined: small files that became fewer."""
+    """What became of one table. removed: days, oldest first; joined: small files that became fewer; held: days that
+    the solution alone would not have kept, and why they are."""
 
     table: str
     removed: tuple[str, ...]
     joined: int
+    held: str = ""
 
     def __str__(self) -> str:
         span = f"ds={self.removed[0]}..{self.removed[-1]} ({len(self.removed)} days)" if self.removed else "no day"
-        return f"{self.table}: {span} removed, {self.joined} small files joined"
+        return f"{self.table}: {span} removed, {self.joined} small files joined{self.held and f'; {self.held}'}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How long a table is kept. days: up to and including `last`, None: for good; why: of who asks for more than the
+    solution that is cleaned up."""
+
+    days: int | None
+    last: str
+    why: str = ""
+
+    @property
+    def first(self) -> str:
+        return "" if self.days is None else add_days(self.last, 1 - self.days)
 
 
 def clean_up(solution: Solution, ds: str) -> list[Cleaned]:
     """Every table of the solution that recflow writes, as of `as_of(solution, ds)`. Of an input table that other
-    scenarios read too no day goes that one of them keeps."""
-    cleaned, kept = [], kept_by_all(solution, ds)
-    _remove_results(solution, kept.values())
-    for table, (days, last) in kept.items():
-        if days is not None:
-            runs.forget_before(table, add_days(last, 1 - days), _always_kept(table, solution, last))
+    scenarios read too no day goes that one of them keeps, and none at all while a solution file does not hold."""
+    cleaned, alone, kept_tables = [], kept_alone(solution, ds), kept_by_all(solution, ds)
+    _remove_results(solution, alone.values(), kept_tables.values())
+    for table, kept in kept_tables.items():
+        if kept.days is not None:
+            runs.forget_before(table, kept.first, _always_kept(table, solution, kept.last))
         if not partitions.is_owned(table):
             continue  # another system's, or never written
         with writing(table):
-            always = _always_kept(table, solution, last)
-            removed = () if days is None else _remove(table, add_days(last, 1 - days), always)
+            always = _always_kept(table, solution, kept.last)
+            removed = () if kept.days is None else _remove(table, kept.first, always)
             if partitions.delta_table(table) is not None:
-                cleaned.append(Cleaned(table, removed, _joined(table)))
+                cleaned.append(Cleaned(table, removed, _joined(table), held(table, kept, alone[table])))
                 _vacuum(table)
     return cleaned
 
 
-def kept_by_all(solution: Solution, ds: str) -> dict[str, tuple[int | None, str]]:
-    """Table -> (days kept, the day that they are counted from), for each table of `kept_days`. The first day that is
-    kept is the earliest that any scenario asks for; None: kept for good."""
-    kept = {table: (days, as_of(solution, ds)) for table, days in kept_days(solution).items()}
-    for other in beside(solution):
-        last = as_of(other, ds)
-        for table, days in kept_days(other).items():
-            if table in kept:
-                kept[table] = min(kept[table], (days, last), key=_first_kept)
+def kept_alone(solution: Solution, ds: str) -> dict[str, Kept]:
+    """Each table of `kept_days`, as if there were no other scenario."""
+    last = as_of(solution, ds)
+    return {table: Kept(days, last) for table, days in kept_days(solution).items()}
+
+
+def kept_by_all(solution: Solution, ds: str) -> dict[str, Kept]:
+    """`kept_alone`, or from the earliest day that any scenario asks for. What a file that does not hold would ask for
+    nobody knows: input tables are kept for good."""
+    others, problems = beside(solution)
+    kept = kept_alone(solution, ds)
+    for other in others:
+        for table, asked in kept_alone(other, ds).items():
+            if table in kept and asked.first < kept[table].first:
+                kept[table] = replace(asked, why=f"{other.scenario}, which stands at ds={asked.last}, keeps them")
+    for table in (config.table for config in input_tables({solution.scenario: solution}) if problems):
+        if table in kept and kept[table].days is not None:
+            why = f"another scenario may need them: {str(problems[0]).splitlines()[0]}"
+            kept[table] = replace(kept[table], days=None, why=why)
     return kept
 
 
-def _first_kept(kept: tuple[int | None, str]) -> str:
-    days, last = kept
-    return "" if days is None else add_days(last, 1 - days)
+def held(table: str, kept: Kept, alone: Kept) -> str:
+    """The days that only others keep, in words; a scenario that is paused for good is seen by them."""
+    days = [day for day in partitions.present_days(table)[:-1] if kept.first <= day < alone.first]
+    return f"ds={days[0]}..{days[-1]} ({len(days)} days) held: {kept.why}" if days and kept.why else ""
 
 
-def _remove_results(solution: Solution, kept: Collection[tuple[int | None, str]]) -> None:
-    """What was judged on days that no table holds any more, and its Data Docs, but for what other scenarios made."""
-    store, first = open_store(settings().warehouse_root), min(_first_kept(k) for k in kept if k[0] is not None)
-    others = {name for other in beside(solution) for name in (other.scenario, *map(other.table, _names(other)))}
+def _remove_results(solution: Solution, alone: Collection[Kept], kept: Collection[Kept]) -> None:
+    """What was judged, and Data Docs, on days that no table holds any more: the solution's by its own days, those of
+    input tables by the days of all, those of other scenarios never."""
+    store = open_store(settings().warehouse_root)
+    own_first, first = (min(k.first for k in tables if k.days is not None) for tables in (alone, kept))
+    others, problems = beside(solution)
+    own, theirs = _owners(solution), {name for other in others for name in _owners(other)}
     for key in [*store.list("_quality/"), *store.list("_data_docs/"), *store.list("_alerts/2")]:
         _, day, owner, *_ = key.split("/")
-        if day < first and owner not in others:
+        if day < own_first if owner in own else day < first and owner not in theirs and not problems:
             store.delete(key)
 
 
-def _names(solution: Solution) -> list[str]:
-    return [node.name for node in solution.nodes()]
+def _owners(solution: Solution) -> set[str]:
+    return {solution.scenario, *(solution.table(node.name) for node in solution.nodes())}
 
 
 def clean_bundles(solution: Solution) -> list[str]:

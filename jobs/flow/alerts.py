@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.lib.errors import SettingError
-from jobs.lib.object_store import MissingObject, StoreError, open_store
+from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 from jobs.lib.solution import Solution
 
@@ -33,11 +33,11 @@ HEADLINES = {
     TEST: "a test",
 }
 RUNBOOK = "infra/README.md"
-# What an error says -> the section of the runbook; the first that fits.
+# What an error says -> the section of the runbook; the first that fits. Spark's own errors have no type here.
 SECTIONS = (
-    (r"No space left", "the-disk-is-full"),
+    (r"No space left|[Dd]isk (is )?full", "the-disk-is-full"),
     (r"nothing to import|registration|quarantine", "an-import-fails"),
-    (r"storage|bucket|endpoint|S3|s3a?://", "storage-is-down"),
+    (r"StoreError|Could not connect to the endpoint|Unable to execute HTTP request", "storage-is-down"),
     (r"has no partition|has no snapshot|gave up after", "data-are-late"),
 )
 
@@ -73,11 +73,19 @@ class Alert:
         return asdict(self) | {"env": settings().env, "subject": self.subject, "text": self.text}
 
 
-def of_failure(scenario: str, ds: str, node: str, error: str, log: str, is_blocked: bool) -> Alert:
-    why = error.strip().splitlines()[0] if error.strip() else "it was killed, or its log says more"
-    section = next((name for pattern, name in SECTIONS if re.search(pattern, why)), "a-node-fails")
-    kind, section = (BLOCKED, "a-check-blocks") if is_blocked else (FAILED, section)
+def of_failure(
+    scenario: str, ds: str, node: str, error: BaseException | str | None, log: str, is_blocked: bool
+) -> Alert:
+    said = str(error or "").strip()
+    why = said.splitlines()[0] if said else "it was killed, or its log says more"
+    kind, section = (BLOCKED, "a-check-blocks") if is_blocked else (FAILED, _section(error, said))
     return Alert(kind, scenario, ds, node, why, log, f"{RUNBOOK}#{section}")
+
+
+def _section(error: BaseException | str | None, said: str) -> str:
+    found = next((name for pattern, name in SECTIONS if re.search(pattern, said)), "a-node-fails")
+    # Subclasses answer: the object is not there, or was changed.
+    return "storage-is-down" if found == "a-node-fails" and type(error) is StoreError else found
 
 
 def of_held_back(solution: Solution, ds: str, log: str) -> Alert | None:
@@ -139,7 +147,7 @@ def send_once(alert: Alert, context: dict[str, Any] | None = None, say: Callable
     """Of each kind, scenario and ds one: also after a restart."""
     try:
         was_sent = json.loads(_store().get(_key(alert)))["sent"]
-    except (MissingObject, StoreError):
+    except (StoreError, ValueError, KeyError):  # also a record that was damaged: twice is better than never
         was_sent = False
     if not was_sent:
         send(alert, context, say)

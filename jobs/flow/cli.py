@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.lib.days import check_ds
 from jobs.lib.errors import RecflowError
-from jobs.lib.scenarios import add_solution_flag
+from jobs.lib.scenarios import add_solution_flag, scenarios
 from jobs.lib.solution import load_solution
 
 if TYPE_CHECKING:
@@ -95,13 +95,14 @@ def add_restore_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="first", metavar="DS", help="first day of the schedule (default: after the last)"
     )
-    parser.add_argument("--solution", help="solution file (default $RECFLOW_SOLUTION, else dags/home_page.yaml)")
+    parser.add_argument("--solution", help="solution file, or the name of a scenario: that one alone (default: all)")
 
 
 def run_restore(arguments: argparse.Namespace) -> None:
     from jobs.flow.restore import restore
 
-    print(restore(load_solution(arguments.solution), arguments.first))
+    one = arguments.solution
+    print(restore([load_solution(one)] if one else [*scenarios().values()], arguments.first))
 
 
 def add_alert_to(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,7 @@ def late(solution: Solution, ds: str) -> list[str]:
     held = [obstacle for config in inputs if (obstacle := partitions.obstacle(config, ds)) is not None]
     if held:
         return [_with_newest(solution, obstacle) for obstacle in held]
-    names = {run_name(solution, node) for node in solution.nodes()}
-    running = runs.now_running(names)
+    running = runs.now_running()
     by_reason: dict[str, list[str]] = {}
     for node in first_left(solution, ds, running):
         by_reason.setdefault(_why(solution, node, ds, running), []).append(run_name(solution, node))

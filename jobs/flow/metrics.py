@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobs.flow import alerts
 from jobs.flow.late import late
 from jobs.flow.lineage import Ledger, outputs, run_name
 from jobs.flow.shown import aligned
+from jobs.flow.status import yesterday
 from jobs.lib import partitions, quality_results, runs
 from jobs.lib.errors import NodeError
 from jobs.lib.object_store import MissingObject, open_store
 from jobs.lib.settings import PROJECT_ROOT, settings
-from jobs.lib.solution import Node, Solution, load_solution
+from jobs.lib.solution import DEPLOYED_SOLUTION, Node, Solution, load_solution, solution_file
 from jobs.lib.yaml_model import read_yaml
 
 LEVELS = ("green", "orange", "red", "no_history")
@@ -47,7 +51,7 @@ class NodeMetrics:
 class DayMetrics:
     """gate: {status, reason} of the model trained on ds, if one was; bundle: {version, published, bytes, objects,
     lists, is_latest}, if there is one; quality: checks per level, and the names of those that block; late: what the day
-    waits for while it is not published."""
+    waits for while it is not published, of the newest day that is over and of days that there was an alert about."""
 
     scenario: str
     ds: str
@@ -57,6 +61,7 @@ class DayMetrics:
     gate: dict[str, str] | None
     bundle: dict[str, Any] | None
     measures: dict[str, float]
+    is_published: bool
     late: tuple[str, ...]
     alerts: tuple[dict[str, Any], ...]
 
@@ -69,14 +74,20 @@ class DayMetrics:
         return sum(node.seconds or 0 for node in self.nodes)
 
 
-def metrics_of(solution: Solution, ds: str, with_usual: bool = True) -> DayMetrics:
-    """with_usual: also how long nodes usually take, for which the runs of other days have to be read."""
+def metrics_of(solution: Solution, ds: str, in_brief: bool = False) -> DayMetrics:
+    """in_brief: of a node only how long it took (its state is empty), for pages about many days: everything known is a
+    request to the storage, and there are many."""
     ledger = Ledger(solution)
-    nodes = tuple(_node(solution, node, ds, ledger, with_usual) for node in solution.nodes())
+    read = partial(_timed if in_brief else _node, solution, ds, ledger)
+    with ThreadPoolExecutor(runs.THREADS) as pool:
+        nodes = tuple(pool.map(read, solution.nodes()))
     judged = quality_results.of_day(ds, quality_results.writers(solution))
     levels = Counter(result["level"] for day in judged for result in day["results"])
     bundle, measures = _bundle(solution, ds)
     is_published = ledger.is_there(ds, solution.node("publish"))
+    told = tuple(alerts.of_day(solution.scenario, ds))
+    # A day made as history is published only where that was asked for.
+    is_due = ds == yesterday(solution) or any(about["kind"] != alerts.HELD_BACK for about in told)
     return DayMetrics(
         solution.scenario,
         ds,
@@ -86,22 +97,23 @@ def metrics_of(solution: Solution, ds: str, with_usual: bool = True) -> DayMetri
         alerts.model_of(solution, ds),
         bundle,
         measures,
-        () if is_published else tuple(late(solution, ds)),
-        tuple(alerts.of_day(solution.scenario, ds)),
+        is_published,
+        tuple(late(solution, ds)) if is_due and not is_published else (),
+        told,
     )
 
 
-def solution_of(scenario: str) -> Solution:
-    """The solution file of a scenario: the deployed one, else that of the installation. Raises NodeError."""
+def solution_of(scenario: str | None = None) -> Solution:
+    """The solution file of a scenario (default: the default one), as deployed, else as installed. Raises NodeError."""
     from jobs.deploy.active import active_version, deployments, unpacked
 
     store = deployments()
     version = active_version(store)
-    deployed = [unpacked(store, version) / "solution.yaml"] if version else []
-    known = {read_yaml(file).get("scenario"): file for file in sorted((PROJECT_ROOT / "dags").glob("*.yaml"))}
-    for solution in map(load_solution, [*deployed, None]):
-        if solution.scenario == scenario:
-            return solution
+    root = unpacked(store, version) if version else PROJECT_ROOT
+    default = root / DEPLOYED_SOLUTION if version else Path(solution_file())
+    if scenario is None:
+        return load_solution(default)
+    known = {read_yaml(file).get("scenario"): file for file in [*sorted((root / "dags").glob("*.yaml")), default]}
     if scenario not in known:
         raise NodeError(f"no scenario {scenario!r}; there are: {', '.join(map(str, known))}")
     return load_solution(known[scenario])
@@ -112,14 +124,21 @@ def days_with_runs(solution: Solution, most: int) -> list[str]:
     return runs.days_of(solution.table("input_checks"))[::-1][:most]
 
 
-def _node(solution: Solution, node: Node, ds: str, ledger: Ledger, with_usual: bool) -> NodeMetrics:
-    name, (state, why) = run_name(solution, node), ledger.outcome(ds, node)
-    run, [table] = runs.run_of(name, ds) or {}, outputs(solution, node)
+def _node(solution: Solution, ds: str, ledger: Ledger, node: Node) -> NodeMetrics:
+    timed, (state, why) = _timed(solution, ds, ledger, node), ledger.outcome(ds, node)
+    [table] = outputs(solution, node)
     record = partitions.record(table, ds)
+    rows, usual = record["rows"] if record else None, runs.usual_seconds(timed.node, ds)
+    return replace(timed, state=state, why=why, rows=rows, usual_seconds=usual)
+
+
+def _timed(solution: Solution, ds: str, _: Ledger, node: Node) -> NodeMetrics:
+    name = run_name(solution, node)
+    run = runs.run_of(name, ds) or {}
     ended, seconds = run.get("ended"), run.get("seconds")
-    started = ended - seconds if ended is not None and seconds is not None else None
-    usual = runs.usual_seconds(name, ds) if with_usual else None
-    return NodeMetrics(name, node.stage, state, why, record["rows"] if record else None, started, ended, seconds, usual)
+    # seconds is only a share of a pass over several days, which began before
+    started = ended - seconds if seconds is not None and run.get("days") == 1 else None
+    return NodeMetrics(name, node.stage, "", "", None, started, ended, seconds, None)
 
 
 def _bundle(solution: Solution, ds: str) -> tuple[dict[str, Any] | None, dict[str, float]]:

@@ -43,7 +43,7 @@ def exposition(found: DayMetrics) -> str:
 def _samples(found: DayMetrics) -> Iterator[tuple[str, dict[str, str], float | None]]:
     """(name, labels, value), samples of one name beside each other."""
     yield "ds", {}, int(found.ds)
-    yield "published", {}, not found.late
+    yield "published", {}, found.is_published
     for name in ("node_done", "node_rows", "node_seconds", "node_usual_seconds", "node_ended_timestamp_seconds"):
         for node in found.nodes:
             values = {

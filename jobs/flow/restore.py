@@ -1,13 +1,14 @@
 """`recflow restore`: an empty machine goes on from what is in the bucket. Free of Spark.
 
 Tables, run records, freezes and overrides are in the warehouse; bundles and deployed versions under the publish prefix.
-What only RECFLOW_HOME knew is Airflow's history of runs and the first day of its schedule. A new Airflow begins with
-the day on which it is set up, and would leave out the days since the machine was lost: so the first day is set to the
-one after the newest that was published. Days before it are not run again.
+What only RECFLOW_HOME knew is Airflow's history of runs and the first day of each scenario's schedule. A new Airflow
+begins with the day on which it is set up, and would leave out the days since the machine was lost: so a scenario's
+first day is set to the one after the newest that it published. Days before it are not run again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from jobs.deploy.active import active_version, deployments
@@ -17,6 +18,7 @@ from jobs.flow.status import yesterday
 from jobs.lib import partitions, runs
 from jobs.lib.days import add_days, check_ds, day_number
 from jobs.lib.errors import RecflowError
+from jobs.lib.first_ds import set_first_ds
 from jobs.lib.object_store import open_store
 from jobs.lib.platform import is_running
 from jobs.lib.settings import settings
@@ -35,30 +37,42 @@ class TableFound:
     problem: str
 
 
-def restore(solution: Solution, first: str | None = None) -> str:
-    """Say what is there and set the schedule's first day. first: that day, where it is to be another.
+def restore(solutions: Collection[Solution], first: str | None = None) -> str:
+    """Say what is there and set the first day of each scenario's schedule. first: that day, where it is to be another.
 
-    Raises RecflowError, and sets nothing, while Airflow runs, when there is nothing to go on from, or when more than
-    MOST_DAYS would have to be made up for unasked.
+    A scenario that never published is left to begin when Airflow first sees it. Raises RecflowError, and sets nothing,
+    while Airflow runs, when there is nothing to go on from, or when more than MOST_DAYS would have to be made up for
+    unasked.
     """
     if running := is_running():
         raise RecflowError(f"Airflow is running at {running['address']}: `recflow stop` first, restore, then start it")
-    tables, bundles = tables_found(solution), _bundles(solution)
-    newest = _newest_published(solution, bundles)
-    lines = _shown(solution, tables, bundles)
-    if newest is None and first is None:
-        raise RecflowError(f"{settings().publish_root}/{solution.scenario} has no bundle: nothing to go on from")
-    begin = check_ds(first or add_days(newest, 1))
-    left = day_number(yesterday(solution)) - day_number(begin) + 1
-    if first is None and left > MOST_DAYS:
-        raise RecflowError(
-            f"{solution.scenario} was last published for ds={newest}, {left} days ago: say with --from 20261121 which "
-            "day Airflow is to begin with"
-        )
-    settings().home.mkdir(parents=True, exist_ok=True)
-    (settings().home / "first_ds").write_text(begin)
-    days = f"{left} days to make up for" if left > 0 else "nothing to make up for"
-    return "\n".join([*lines, f"Airflow begins with ds={begin}: {days}; days before it are not run again"])
+    lines, begins = [], []
+    for solution in solutions:
+        tables, bundles = tables_found(solution), _bundles(solution)
+        newest = _newest_published(solution, bundles)
+        lines += _shown(solution, tables, bundles)
+        if newest is None and first is None:
+            lines += [f"{solution.scenario} never published: it begins with the day on which Airflow first sees it", ""]
+            continue
+        begin = check_ds(first or add_days(newest, 1))
+        left = day_number(yesterday(solution)) - day_number(begin) + 1
+        if first is None and left > MOST_DAYS:
+            raise RecflowError(
+                f"{solution.scenario} was last published for ds={newest}, {left} days ago: say with --from 20261121 "
+                f"--solution {solution.scenario} which day Airflow is to begin with"
+            )
+        begins.append((solution, begin))
+        days = f"{left} days to make up for" if left > 0 else "nothing to make up for"
+        lines += [f"{solution.scenario} begins with ds={begin}: {days}; days before it are not run again", ""]
+    if not begins:
+        names = " or ".join(solution.scenario for solution in solutions)
+        raise RecflowError(f"{settings().publish_root} has no bundle of {names}: nothing to go on from")
+    for solution, begin in begins:
+        set_first_ds(solution, begin)
+    version = active_version(deployments())
+    lines += [f"deployed: {version or 'nothing; what runs is the code at hand'}"]
+    names = ", ".join(solution.scenario for solution, _ in begins)
+    return "\n".join([*lines, f"now start Airflow and unpause {names}: a new Airflow pauses every DAG"])
 
 
 def tables_found(solution: Solution) -> list[TableFound]:
@@ -103,10 +117,8 @@ def _shown(solution: Solution, tables: list[TableFound], bundles: list[Version])
     ]
     latest = next((bundle for bundle in bundles if bundle.is_latest), None)
     readers = f"readers follow ds={latest.ds} {latest.version}" if latest else "latest.json names none of them"
-    version = active_version(deployments())
     lines = [f"{solution.scenario}: warehouse {settings().warehouse_root}", ""]
     lines += (
         ["no table is there: the warehouse is lost, import the inputs again and backfill"] if lost else aligned(rows)
     )
-    lines += ["", f"bundles: {len(bundles)} under {settings().publish_root}/{solution.scenario}; {readers}"]
-    return [*lines, f"deployed: {version or 'nothing; what runs is the code at hand'}"]
+    return [*lines, "", f"bundles: {len(bundles)} under {settings().publish_root}/{solution.scenario}; {readers}"]

@@ -15,7 +15,7 @@ from jobs.lib import quality_cli
 from jobs.lib.days import check_ds, day_range
 from jobs.lib.demo_params import add_arguments, from_arguments
 from jobs.lib.errors import RecflowError
-from jobs.lib.scenarios import add_solution_flag, input_tables, scenarios
+from jobs.lib.scenarios import add_solution_flag, input_tables, those_that_hold
 from jobs.lib.solution import is_scenario_name, load_solution
 from jobs.publish import bundle_cli
 from jobs.serve import cli as serve_cli
@@ -30,6 +30,7 @@ DEPLOYED = (
     "diagnose",
     "clean-up",
     "forget",
+    "restore",
 )  # commands of the version that is deployed, if any
 
 
@@ -108,9 +109,11 @@ def _validate(arguments: argparse.Namespace) -> None:
 def _freeze(arguments: argparse.Namespace) -> None:
     from jobs.lib import partitions
 
-    known = [config.table for config in input_tables(scenarios(arguments.solution))]
+    found, problems = those_that_hold(arguments.solution)
+    known = [config.table for config in input_tables(found)]
     if arguments.table not in known:
-        raise RecflowError(f"{arguments.table} is no input table of a scenario; there are: {', '.join(known)}")
+        there = "; left out: ".join([", ".join(known), *(str(p).splitlines()[0] for p in problems)])
+        raise RecflowError(f"{arguments.table} is no input table of a scenario; there are: {there}")
     (partitions.freeze if arguments.name == "freeze" else partitions.unfreeze)(arguments.table)
     print(f"{arguments.table}: {'frozen: its days wait' if arguments.name == 'freeze' else 'not frozen'}")
 

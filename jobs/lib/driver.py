@@ -22,6 +22,7 @@ from pathlib import Path
 
 from jobs.lib import errors
 from jobs.lib.errors import RecflowError
+from jobs.lib.object_store import StoreError
 from jobs.lib.settings import PROJECT_ROOT, SCHEMAS, settings
 
 RUNNER = "jobs.lib.driver_server:run_job"
@@ -93,7 +94,8 @@ def _follow(connection: socket.socket, name: str, log: Callable[[str], None]) ->
 
 
 def _error(answer: dict) -> Exception:
-    kind = getattr(errors, answer["kind"], RecflowError if answer["readable"] else JobError)
+    known = {**vars(errors), "StoreError": StoreError}
+    kind = known.get(answer["kind"], RecflowError if answer["readable"] else JobError)
     return kind(answer["error"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -93,3 +94,9 @@ class Tables(Strict):
                 if is_undated != (config.snapshot == "once") or is_undated != (config.source.as_of is not None):
                     raise ValueError(f"{kind}: give either source.day, or source.as_of with `snapshot: once`")
         return self
+
+    def names(self) -> set[str]:
+        """Of the tables, and of those that their imports fill beside them: nothing else may write these."""
+        tables = {config.table for config in (self.user, self.item, self.behavior) if config is not None}
+        imported = (re.fullmatch("(.+)_(behavior|item|user)", table) for table in tables)
+        return tables | {f"{match[1]}_quarantine" for match in imported if match}

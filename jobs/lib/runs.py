@@ -38,12 +38,13 @@ def under_way(table: str, days: list[str]) -> Iterator[None]:
         _told(table, lambda: _store().delete(_mark(table)))
 
 
-def now_running(tables: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Table -> {days, since (unix seconds)} of those whose node works now. What a killed one left does not count."""
+def now_running() -> dict[str, dict[str, Any]]:
+    """Table -> {days, since (unix seconds)} of those whose node works now, in every scenario: they take turns. What a
+    killed one left does not count."""
     found = {}
     for key in _store().list("_running/"):
         table = key.removeprefix("_running/").removesuffix(".json")
-        if table in tables and is_held(table):
+        if is_held(table):
             found[table] = _json(key)
     return {table: about for table, about in found.items() if about is not None}
 

@@ -46,9 +46,13 @@ def those_that_hold(path: str | Path | None = None) -> tuple[Scenarios, list[Sol
     return found, problems
 
 
-def beside(solution: Solution) -> list[Solution]:
-    """The other scenarios."""
-    return [other for other in scenarios().values() if other.scenario != solution.scenario]
+def beside(solution: Solution) -> tuple[list[Solution], list[SolutionError]]:
+    """The other scenarios, and what is wrong with files that may hold more of them."""
+    try:
+        found, problems = those_that_hold()
+    except SolutionError as problem:  # of the default one
+        return [], [problem]
+    return [other for other in found.values() if other.scenario != solution.scenario], problems
 
 
 def input_tables(solutions: Scenarios) -> list[TableConfig]:
@@ -71,6 +75,9 @@ def _refuse_shared_names(solution: Solution, known: Mapping[str, Solution]) -> N
     for other in known.values():
         if shared := sorted(_names(solution) & _names(other)):
             raise SolutionError(f"{solution.path}: scenario: {other.path} makes {shared[0]} too; give it another name")
+        for one, reader in ((solution, other), (other, solution)):
+            if written := sorted(set(map(one.table, _nodes(one))) & reader.tables.names()):
+                raise SolutionError(f"{solution.path}: tables: {one.path} makes {written[0]} of {reader.path}'s inputs")
         both = {config.table for config in _inputs(solution)} & {config.table for config in _inputs(other)}
         if both and solution.demo and other.demo and solution.demo != other.demo:
             raise SolutionError(f"{solution.path}: demo: {other.path} fills {min(both)} with other data; leave it out")
@@ -78,4 +85,8 @@ def _refuse_shared_names(solution: Solution, known: Mapping[str, Solution]) -> N
 
 def _names(solution: Solution) -> set[str]:
     """Of DAGs and tables."""
-    return {solution.scenario, solution.table("backfill"), *(solution.table(node.name) for node in solution.nodes())}
+    return {solution.scenario, *map(solution.table, ("backfill", "deadline", *_nodes(solution)))}
+
+
+def _nodes(solution: Solution) -> list[str]:
+    return [node.name for node in solution.nodes()]

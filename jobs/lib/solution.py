@@ -132,6 +132,8 @@ class Solution(Strict):
         flow = {node.name for node in self.nodes() if node.stage != "recall"} | {"biases", "filtered", "fusion_weights"}
         if clash := next((recall.name for recall in self.recalls if recall.name in flow), None):
             raise ValueError(f"recalls: the name {clash!r} is that of a node of the flow")
+        if clash := next((node.name for node in self.nodes() if self.table(node.name) in self.tables.names()), None):
+            raise ValueError(f"tables: {self.table(clash)} is an input, and what the node {clash} writes")
         retention.check(self)
         if problem := importlib.import_module("jobs.ranking.feature_problems").problem_of(self):
             raise ValueError(problem)

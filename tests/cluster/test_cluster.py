@@ -82,7 +82,7 @@ def embedded(tmp_path_factory) -> Seen:
         return seen()
 
 
-def test_three_days_a_killed_worker_and_a_backfill_leave_what_one_machine_does(cluster, embedded):
+def test_three_days_a_killed_worker_and_a_backfill_leave_what_one_machine_does(embedded, cluster):
     environment = cluster.environment("scheduler")
     cluster.run("scheduler", *RECFLOW, "deploy", "--solution", str(SOLUTION))
     cluster.run("scheduler", *INPUTS)

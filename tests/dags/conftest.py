@@ -35,8 +35,8 @@ def dag(solution_file):
     """A function that reads the file of a DAG as Airflow does, and gives that DAG."""
 
     def read(name):
-        file = FILES.get(name, name)
+        file = "flow_deadline" if name.endswith("_deadline") else FILES.get(name, name)
         found = runpy.run_path(str(DAGS / f"{file}.py"))
-        return found[name] if name in FILES else found["dag"]
+        return found["dag"] if file == name else found[name]
 
     return read

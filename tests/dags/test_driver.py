@@ -16,6 +16,7 @@ import pytest
 
 from jobs.lib import driver
 from jobs.lib.errors import QualityError
+from jobs.lib.object_store import StoreError
 from jobs.lib.settings import settings
 
 RUNNER = "tests.dags.fake_runner:run"
@@ -162,3 +163,8 @@ def test_the_sockets_are_closed_to_others_and_short_in_deep_homes(home, monkeypa
     monkeypatch.setenv("RECFLOW_HOME", str(home / ("deep" * 30)))
     assert pid_in(run("there"))
     driver.stop_all()
+
+
+def test_storage_that_failed_a_job_is_told_from_other_errors():
+    error = driver._error({"error": "s3://b: 503", "kind": "StoreError", "readable": True})
+    assert type(error) is StoreError and str(error) == "s3://b: 503"

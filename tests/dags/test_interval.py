@@ -63,3 +63,11 @@ def test_the_first_day_is_the_day_of_installation_and_stays(solution_file, wareh
     (warehouse / "first_ds_home_page").write_text("20260102")
     start = first_day(solution)
     assert start.astimezone(ZoneInfo("Asia/Shanghai")).isoformat() == "2026-01-02T00:00:00+08:00"
+
+
+def test_the_first_day_of_an_installation_of_one_scenario_stays_that_of_the_default_one(solution_file, warehouse):
+    (warehouse / "first_ds").write_text("20260102")
+    today = pendulum.now("Asia/Shanghai").strftime("%Y%m%d")
+    assert first_day(load_solution("detail_page")).strftime("%Y%m%d") >= today
+    assert first_day(load_solution()).strftime("%Y%m%d") == "20260102"
+    assert (warehouse / "first_ds_home_page").read_text() == "20260102" and not (warehouse / "first_ds").exists()

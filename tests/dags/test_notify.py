@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pendulum
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.utils.types import DagRunType
 
 from flowlib import notify
 from jobs.flow import alerts
@@ -46,7 +47,7 @@ def posted(monkeypatch, warehouse):
 
 def about_a_day():
     start = pendulum.datetime(2026, 11, 21, tz="Asia/Shanghai")
-    return SimpleNamespace(run_id="r", data_interval_start=start)
+    return SimpleNamespace(run_id="r", data_interval_start=start, run_type="scheduled")
 
 
 def run_of(dag):
@@ -90,9 +91,30 @@ def test_a_model_that_is_held_back_is_told_and_one_that_serves_is_not(dag, poste
     context = run_of(dag)
     notify.tell_held_back(context)
     about["status"] = "held_back"
-    notify.tell_held_back(context)
+    for _ in range(2):  # the second time, the node was cleared
+        notify.tell_held_back(context)
     [(_, body)] = posted.got
     assert (body["kind"], body["why"]) == ("held_back", "AUC 0.7; the model before it serves on")
+
+
+@pytest.mark.parametrize(("newest", "posts"), [("20261121", 1), ("20261122", 0)])
+def test_a_model_that_a_backfill_of_old_days_held_back_is_not_told(dag, posted, monkeypatch, newest, posts):
+    monkeypatch.setattr(alerts, "model_of", lambda solution, ds: {"status": "held_back", "reason": "AUC 0.7"})
+    monkeypatch.setattr(notify, "yesterday", lambda solution: newest)
+    context = run_of(dag)
+    context["dag_run"].run_type = DagRunType.BACKFILL_JOB
+    notify.tell_held_back(context)
+    assert len(posted.got) == posts
+
+
+def test_a_backfill_that_fails_is_told(dag, posted):
+    about = SimpleNamespace(run_id="r", data_interval_start=pendulum.datetime(2026, 11, 21), run_type="manual")
+    for task in dag("home_page_backfill").tasks:
+        [tell] = task.on_failure_callback
+        tell({"task": task, "dag_run": about, "exception": ValueError("home_page_hot ds=20261101: bad luck")})
+    told = [(body["subject"], body["why"]) for _, body in posted.got]
+    why = "home_page_hot ds=20261101: bad luck"
+    assert told == [(f"recflow dev: home_page: home_page_backfill.{node} failed", why) for node in ("plan", "run")]
 
 
 def test_the_body_is_the_operators_and_may_name_parts_of_the_alert(posted, monkeypatch):
@@ -154,9 +176,14 @@ def test_an_address_that_is_no_webhook_is_refused_without_being_shown(posted, mo
     assert lines[-1].endswith("SettingError: RECFLOW_WEBHOOK_URL holds no http:// or https:// address")
 
 
-def test_every_node_tells_of_its_failure(dag):
+def test_every_node_tells_of_its_failure(dag, posted):
     tasks = [task for task in dag("home_page").tasks if task.task_type in ("JobNode", "TableAnchor")]
-    assert tasks and all(task.on_failure_callback == [notify.tell_failure] for task in tasks)
+    for task in tasks:
+        [tell] = task.on_failure_callback
+        tell({"task": task, "dag_run": about_a_day(), "exception": ValueError("bad luck")})
+    told = [(body["scenario"], body["ds"], body["node"], body["why"]) for _, body in posted.got]
+    assert told == [("home_page", "20261121", task.task_id, "bad luck") for task in tasks]
+    assert {"shop_events", "home_page_publish"} <= {task.task_id for task in tasks}
     telling = [task.task_id for task in tasks if task.on_success_callback]
     assert telling == ["home_page_rank_model"]
 
@@ -183,14 +210,19 @@ def test_airflow_finds_the_watch_where_there_is_a_deadline_and_only_there(tmp_pa
     from airflow.dag_processing.dagbag import DagBag
 
     def found():
-        bag = DagBag(dag_folder=str(DAGS / "home_page_deadline.py"), safe_mode=True)
-        return [(dag_id, read.catchup) for dag_id, read in bag.dags.items()], bag.import_errors
+        bag = DagBag(dag_folder=str(DAGS / "flow_deadline.py"), safe_mode=True)
+        return sorted((dag_id, read.catchup) for dag_id, read in bag.dags.items()), bag.import_errors
 
     assert found() == ([], {})
     file = tmp_path / "page.yaml"
     file.write_text(solution_file.read_text() + 'deadline: {publish: "07:30"}\n')
     monkeypatch.setenv("RECFLOW_SOLUTION", str(file))
     assert found() == ([("home_page_deadline", False)], {})
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "shop.yaml").write_text(file.read_text().replace("home_page", "shop"))
+    (tmp_path / "dags" / "unwatched.yaml").write_text(solution_file.read_text().replace("home_page", "unwatched"))
+    monkeypatch.setattr("jobs.lib.scenarios.PROJECT_ROOT", tmp_path)
+    assert found() == ([("home_page_deadline", False), ("shop_deadline", False)], {})
 
 
 @pytest.mark.parametrize(
@@ -232,3 +264,31 @@ def test_a_published_day_is_left_in_peace_and_storage_that_is_down_is_the_news(
     with pytest.raises(AirflowFailException, match="cannot look at what is published: s3://b does not answer"):
         task.execute(context)
     assert posted.got[0][1]["kind"] == "missed"
+
+
+def test_a_watch_that_cannot_read_a_record_says_so_and_one_that_dies_is_told_too(
+    dag, monkeypatch, tmp_path, solution_file, posted
+):
+    from flowlib import deadline
+
+    def corrupt(solution, ds):
+        raise ValueError("no JSON")
+
+    task = watch(dag, monkeypatch, tmp_path, solution_file, pendulum.datetime(2026, 11, 22, 8, tz="Asia/Shanghai"))
+    monkeypatch.setattr(deadline, "is_published", corrupt)
+    context, [tell] = {"task": task, "dag_run": about_a_day()}, task.on_failure_callback
+    with pytest.raises(AirflowFailException) as left:
+        task.execute(context)
+    tell(context | {"exception": left.value})
+    [(_, body)] = posted.got  # missed, and not failed on top of it
+    assert body["kind"] == "missed" and body["why"].endswith(
+        "late: cannot look at what is published: ValueError('no JSON')"
+    )
+    tell(context)  # killed
+    (tmp_path / "page.yaml").write_text("scenario: [")
+    tell(context)
+    told = [(body["kind"], body["scenario"], body["ds"], body["node"]) for _, body in posted.got[1:]]
+    assert told == [
+        ("failed", "home_page", "20261121", "home_page_deadline.watch"),
+        ("failed", "home_page_deadline", "", "watch"),
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,10 @@ from jobs.flow import alerts
 from jobs.flow.alerts import Alert
 from jobs.lib.cli import main
 from jobs.lib.deadline_params import Deadline
+from jobs.lib.driver import JobError
+from jobs.lib.errors import DataError, MissingPartition, QualityError, WriterError
+from jobs.lib.object_store import MissingObject, StoreError, open_store
+from jobs.lib.settings import PROJECT_ROOT, settings
 from tests.flow.world import small_solution
 
 DS = "20261121"
@@ -57,17 +63,31 @@ def test_a_warning_before_and_a_miss_after_the_deadline_say_how_long_and_who_is_
 @pytest.mark.parametrize(
     ("error", "is_blocked", "kind", "section"),
     [
-        ("3 checks block\nmore", True, alerts.BLOCKED, "a-check-blocks"),
-        ("s3://b/x: the storage does not answer", False, alerts.FAILED, "storage-is-down"),
-        ("OSError: No space left on device", False, alerts.FAILED, "the-disk-is-full"),
-        ("shop has no partition ds=20261121", False, alerts.FAILED, "data-are-late"),
-        ("", False, alerts.FAILED, "a-node-fails"),
+        (QualityError("3 checks block\nmore"), True, alerts.BLOCKED, "a-check-blocks"),
+        (StoreError("s3://b/x (bucket b at h): HeadObject failed: 500"), False, alerts.FAILED, "storage-is-down"),
+        (RuntimeError("gave up after 14 days: cannot look: StoreError: x"), False, alerts.FAILED, "storage-is-down"),
+        (MissingObject("no object at s3://b/x"), False, alerts.FAILED, "a-node-fails"),
+        (WriterError("s3a://b/t: another writer committed; run this again"), False, alerts.FAILED, "a-node-fails"),
+        (DataError("the bucket_id column of s3a://b/t is full of nulls"), False, alerts.FAILED, "a-node-fails"),
+        (RuntimeError("3 files were successfully read, then failed"), False, alerts.FAILED, "a-node-fails"),
+        (JobError("Py4JJavaError: o1.save\nNo space left on device"), False, alerts.FAILED, "the-disk-is-full"),
+        (StoreError("file:///w: No space left on device"), False, alerts.FAILED, "the-disk-is-full"),
+        (MissingPartition("shop has no partition ds=20261121"), False, alerts.FAILED, "data-are-late"),
+        ("Task was killed", False, alerts.FAILED, "a-node-fails"),
+        (None, False, alerts.FAILED, "a-node-fails"),
     ],
 )
 def test_a_failure_is_told_by_its_first_line_with_what_to_do(warehouse, error, is_blocked, kind, section):
     alert = alerts.of_failure("home_page", DS, "home_page_hot", error, "", is_blocked)
     assert (alert.kind, alert.runbook) == (kind, f"infra/README.md#{section}")
-    assert alert.why == (error.splitlines()[0] if error else "it was killed, or its log says more")
+    assert alert.why == (str(error).splitlines()[0] if error else "it was killed, or its log says more")
+
+
+def test_the_runbook_has_every_section_that_an_alert_names():
+    named = set(re.findall(r'["#]([a-z]+(?:-[a-z]+)+)"', Path(alerts.__file__).read_text()))
+    assert {"a-check-blocks", "the-gate-holds-a-model-back", "the-deadline", "storage-is-down"} < named
+    headings = re.findall(r"^### (.+)$", (PROJECT_ROOT / alerts.RUNBOOK).read_text(), re.MULTILINE)
+    assert named <= {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_an_alert_about_the_deadline_goes_out_once_also_after_a_restart(told):
@@ -76,6 +96,9 @@ def test_an_alert_about_the_deadline_goes_out_once_also_after_a_restart(told):
     assert told == [("ops", MISSED.text)]
     [kept] = alerts.of_day("home_page", DS)
     assert (kept["kind"], kept["sent"], kept["problem"]) == ("missed", True, None)
+    open_store(settings().warehouse_root).put(alerts._key(MISSED), b"{")  # nobody knows
+    alerts.send_once(MISSED)
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,11 @@ def test_a_node_that_was_not_started_says_whose_turn_it_is_or_that_nothing_is_in
         "home_page_input_checks: not started, though what it reads is there: is the DAG paused, or is its task queued"
     )
     assert late(world.solution, LAST) == [f"{idle} or stopped?"]
-    with writing("home_page_rank_model"), runs.under_way("home_page_rank_model", [DAYS[0]]):
-        [reason] = late(world.solution, LAST)
-    turn = "its turn comes after home_page_rank_model ds=20261101 (running since"
-    assert reason.startswith(f"home_page_input_checks: not started, {turn}")
+    for table in ("home_page_rank_model", "detail_page_hot"):  # scenarios take turns too
+        with writing(table), runs.under_way(table, [DAYS[0]]):
+            [reason] = late(world.solution, LAST)
+        turn = f"its turn comes after {table} ds=20261101 (running since"
+        assert reason.startswith(f"home_page_input_checks: not started, {turn}")
 
 
 def test_nodes_that_are_late_for_one_reason_are_named_together(world):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
-from jobs.flow import backfill
+from jobs.flow import alerts, backfill
 from jobs.flow.metrics import metrics_of, shown
 from jobs.flow.plan import Request
 from jobs.flow.prometheus import exposition
-from jobs.lib import quality_results, runs
+from jobs.lib import partitions, quality_results, runs
 from jobs.lib.cli import main
 from jobs.lib.days import day_range
 from jobs.lib.object_store import open_store
@@ -60,6 +61,9 @@ def test_a_day_is_told_by_its_nodes_checks_gate_and_bundle(solution):
     hot = next(node for node in found.nodes if node.node == "home_page_hot")
     assert (hot.state, hot.rows, hot.seconds, hot.usual_seconds) == ("present", 1, 0.5, 2.0)
     assert hot.started == hot.ended - 0.5
+    runs.done("home_page_u2i", LAST, {}, {}, 0.5, days=30)
+    shared = next(node for node in metrics_of(solution, LAST).nodes if node.node == "home_page_u2i")
+    assert (shared.seconds, shared.started) == (0.5, None)  # who knows when it began in a pass over 30 days
     assert found.quality == {"green": 1, "orange": 0, "red": 1, "no_history": 0} and found.blocking == ("fresh",)
     assert (found.bundle["lists"], found.bundle["objects"], found.bundle["is_latest"]) == (80, 3, True)
     assert found.measures == {"list.coverage@10": 0.5} and found.late == ()
@@ -68,11 +72,46 @@ def test_a_day_is_told_by_its_nodes_checks_gate_and_bundle(solution):
         assert line in text.splitlines()
 
 
-def test_a_day_that_is_not_published_says_what_it_waits_for(solution):
+def test_a_day_that_is_not_published_says_what_it_waits_for(solution, monkeypatch):
+    monkeypatch.setattr("jobs.flow.metrics.yesterday", lambda solution: "20261104")
     found = metrics_of(solution, "20261104")
     behavior = solution.tables.behavior.table
     assert f"waiting for {behavior} ds=20261104: not committed yet (newest: ds={LAST})" in found.late
     assert found.bundle is None and {node.state for node in found.nodes} == {"missing"}
+
+
+def test_a_day_made_as_history_is_not_late_and_one_that_there_was_an_alert_about_is(solution):
+    found = metrics_of(solution, DAYS[0])
+    assert (found.is_published, found.late) == (False, ())
+    assert 'recflow_published{scenario="home_page"} 0' in exposition(found).splitlines()
+    alerts.send(alerts.Alert(alerts.MISSED, "home_page", DAYS[0], "home_page_publish", "07:30 was the deadline"))
+    assert metrics_of(solution, DAYS[0]).late[0].startswith("home_page_hot, home_page_i2i: not started")
+
+
+def test_in_brief_each_node_costs_one_request_and_tells_how_long_it_took(solution, monkeypatch):
+    publish(solution)
+    asked = []
+    real = runs.run_of
+    monkeypatch.setattr(runs, "run_of", lambda table, ds: asked.append(table) or real(table, ds))
+    monkeypatch.setattr(partitions, "record", None)
+    monkeypatch.setattr(runs, "days_of", None)
+    found = metrics_of(solution, LAST, in_brief=True)
+    assert sorted(asked) == sorted([*(node.node for node in found.nodes), "home_page_publish"])  # is it published?
+    assert {node.seconds for node in found.nodes} == {0.5} and found.seconds == 0.5 * len(found.nodes)
+
+
+def test_nodes_are_read_side_by_side(solution, monkeypatch):
+    publish(solution)
+    begun, second = [], threading.Event()
+
+    def usual(table, ds):
+        begun.append(table)
+        if len(begun) > 1:
+            second.set()
+        assert second.wait(10)
+
+    monkeypatch.setattr(runs, "usual_seconds", usual)
+    assert len(metrics_of(solution, LAST).nodes) == len(begun)
 
 
 def test_prometheus_takes_it(solution):

@@ -54,6 +54,11 @@ BAD = [
         "features.events: 'buy' is not an event of `events`; allowed: expr, click, praise",
     ),
     (("recalls", 0), {"name": "x", "job": "swung"}, "recalls[0].job: no recall job 'swung' in jobs/recall; there are:"),
+    (
+        ("tables", "behavior", "table"),
+        "home_page_hot",
+        "tables: home_page_hot is an input, and what the node hot writes",
+    ),
     (("recalls", 2, "similarity"), "cosinus", "recalls[2] (etrec_i2i): similarity: Input should be"),
     (("recalls", 2, "simularity"), "cosine", "recalls[2] (etrec_i2i): simularity: unknown key; allowed: "),
     (("recalls", 0, "window_days"), 0, "recalls[0] (hot): window_days: Input should be greater than or equal to 1"),

@@ -18,9 +18,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jobs.flow import metrics
 from jobs.flow.metrics import DayMetrics
 from jobs.lib.errors import RecflowError
-from jobs.lib.solution import Solution, load_solution
+from jobs.lib.solution import Solution
 
 DAYS_SHOWN = 10
+DAYS_AT_ONCE = 4  # each reads some records at once, and S3 keeps 32 connections (jobs/lib/s3_client.py)
 PREFIX = "/recflow_metrics"
 STYLE = """
 body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
@@ -45,15 +46,15 @@ app = FastAPI(title="metrics", docs_url=None, redoc_url=None, openapi_url=None, 
 
 @app.get("/")
 def start() -> RedirectResponse:
-    return RedirectResponse(f"{PREFIX}/{load_solution().scenario}")
+    return RedirectResponse(f"{PREFIX}/{_solution().scenario}")
 
 
 @app.get("/{scenario}", response_class=HTMLResponse)
 def days(scenario: Name) -> str:
     """The newest days, one line each."""
     solution = _solution(scenario)
-    with ThreadPoolExecutor(DAYS_SHOWN) as pool:  # records are many small objects
-        read = partial(metrics.metrics_of, solution, with_usual=False)
+    with ThreadPoolExecutor(DAYS_AT_ONCE) as pool:
+        read = partial(metrics.metrics_of, solution, in_brief=True)
         found = list(pool.map(read, metrics.days_with_runs(solution, DAYS_SHOWN)))
     measures = sorted({name for day in found for name in day.measures})
     head = ["ds", "published", "late", "all nodes", "green", "orange", "red", "no history", "blocks", "model", "lists"]
@@ -75,7 +76,7 @@ def day(scenario: Name, ds: Ds) -> str:
         for node in found.nodes
     ]
     facts = [
-        ("published", metrics.bundle_line(found, zone), "" if found.bundle else "bad"),
+        ("published", metrics.bundle_line(found, zone), "bad" if found.late else ""),
         *[("late", reason, "bad") for reason in found.late],
         ("model", metrics.gate_line(found), "warn" if found.gate and found.gate["status"] == "held_back" else ""),
         ("checks", ", ".join(f"{count} {level}" for level, count in found.quality.items()), ""),
@@ -96,7 +97,7 @@ def _day_cells(day: DayMetrics, solution: Solution, measures: list[str]) -> list
     quality = [(str(count), "bad" if level == "red" and count else "n") for level, count in day.quality.items()]
     return [
         (f'<a href="{PREFIX}/{day.scenario}/{day.ds}">{day.ds}</a>', ""),
-        (when, "" if about else "bad"),
+        (when, "bad" if day.late else ""),
         (_text("; ".join(day.late)), "bad" if day.late else ""),
         (f"{day.seconds:.0f} s", "n"),
         *quality,
@@ -108,7 +109,7 @@ def _day_cells(day: DayMetrics, solution: Solution, measures: list[str]) -> list
     ]
 
 
-def _solution(scenario: str) -> Solution:
+def _solution(scenario: str | None = None) -> Solution:
     try:
         return metrics.solution_of(scenario)
     except RecflowError as error:

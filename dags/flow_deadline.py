@@ -1,4 +1,4 @@
-"""Watches the deadline of `home_page`: the solution's `deadline:` block. Without one there is no such DAG.
+"""Watches the deadline of a scenario: the `deadline:` block of its solution. Without one there is no such DAG.
 
 Some minutes before the deadline an alert names the first nodes upstream that are late; at the deadline another says
 that it was missed, and the run ends failed. Each is sent once for a day. After an outage only
@@ -10,13 +10,12 @@ from airflow.sdk import DAG
 from flowlib.deadline import DeadlineWatch
 from flowlib.interval import daily, first_day
 from flowlib.nodes import RETRIES
-from jobs.lib.solution import load_solution
+from jobs.lib.scenarios import those_that_hold
 
-solution = load_solution()
 
-if solution.deadline is not None:
+def deadline(solution):
     with DAG(
-        dag_id=f"{solution.scenario}_deadline",
+        dag_id=solution.table("deadline"),
         schedule=daily(solution),
         start_date=first_day(solution),
         catchup=False,
@@ -26,3 +25,9 @@ if solution.deadline is not None:
         tags=["recflow"],
     ) as dag:
         DeadlineWatch(task_id="watch", solution_path=solution.path, doc_md=__doc__, **RETRIES)
+    return dag
+
+
+solutions, _ = those_that_hold()  # dags/solutions_hold.py shows what is wrong with the others
+watched = [deadline(solution) for solution in solutions.values() if solution.deadline is not None]
+globals().update({dag.dag_id: dag for dag in watched})
