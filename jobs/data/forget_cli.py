@@ -49,25 +49,27 @@ def _bundles(solution: Solution, ids: tuple[str, ...], remove: bool) -> list[str
     from jobs.publish.versions import remains
     from jobs.publish.versions import remove as remove_version
 
-    store, still = open_store(f"{settings().publish_root}/{solution.scenario}"), []
+    name, on_demand = solution.scenario, "`--bundles` removes it"
+    store, still = open_store(f"{settings().publish_root}/{name}"), []
     for version, why in versions_naming(store, ids).items():
         if why not in (ROWS, MODEL):
-            still.append(f"{version.folder}: {why}")
+            still.append(f"{name}/{version.folder}: {why}")
             continue
         found = remove_version(store, version, dry_run=not remove)
         if remove and found.kept is None:
-            print(f"{version.folder}: removed")
+            print(f"{name}/{version.folder}: removed")
         elif version.is_latest:
-            anew = [f"`recflow run {node} --ds {version.ds}`" for node in ("rank_model", "publish")]
-            publish = f"{' and '.join(anew if why == MODEL else anew[1:])} leads readers to one without the user"
-            still.append(f"{version.folder}: {found.kept}; {publish}, then `--bundles` removes this one")
+            nodes = ("rank_model", "publish") if why == MODEL else ("publish",)
+            anew = " and ".join(f"`recflow run {node} --ds {version.ds} --solution {name}`" for node in nodes)
+            to_do = f"{anew} leads readers to one without the user, then `--bundles` removes this one"
+            still.append(f"{name}/{version.folder}: {found.kept}; {to_do}")
         else:
-            still.append(f"{version.folder}: {found.kept or '`--bundles` removes it'}")
+            still.append(f"{name}/{version.folder}: {found.kept or on_demand}")
     for found in remains(store, dry_run=not remove):
         if remove and found.kept is None:
-            print(f"{found.folder}: removed")
+            print(f"{name}/{found.folder}: removed")
         else:
-            still.append(f"{found.folder}: not published, may name the user: {found.kept or '`--bundles` removes it'}")
+            still.append(f"{name}/{found.folder}: not published, may name the user: {found.kept or on_demand}")
     return still
 
 

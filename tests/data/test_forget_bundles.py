@@ -76,10 +76,11 @@ def test_a_model_in_a_bundle_and_a_bundle_that_cannot_be_read_do_not_go_unnotice
     latest = bundle(store, DAYS[3], "features/user", ["gone-7|3"], user_id=["u1"])
     assert command(bundles=True) == 3
     said = capsys.readouterr().out
-    assert f"{known}: removed\n" in said
-    assert f"still named: {broken}: may name the user, it cannot be read: file://" in said
-    anew = f"`recflow run rank_model --ds {DAYS[3]}` and `recflow run publish --ds {DAYS[3]}` leads"
-    assert f"still named: {latest}: latest.json names it; {anew}" in said
+    assert f"home_page/{known}: removed\n" in said
+    assert f"still named: home_page/{broken}: may name the user, it cannot be read: file://" in said
+    day = f"--ds {DAYS[3]} --solution home_page"
+    anew = f"`recflow run rank_model {day}` and `recflow run publish {day}` leads"
+    assert f"still named: home_page/{latest}: latest.json names it; {anew}" in said
     assert [version.folder for version in all_versions(store)] == [latest, broken]
 
 
@@ -89,12 +90,12 @@ def test_bundles_are_listed_then_removed_but_for_the_pinned_and_the_one_that_is_
     pin(store, DAYS[2], "sale")
     assert command() == 3
     said = capsys.readouterr().out
-    assert f"still named: {oldest}: `--bundles` removes it\n" in said
-    assert f"still named: {pinned}: it is pinned\n" in said
-    assert f"still named: {latest}: latest.json names it; `recflow run publish --ds {DAYS[3]}` leads readers" in said
+    assert f"still named: home_page/{oldest}: `--bundles` removes it\n" in said
+    assert f"still named: home_page/{pinned}: it is pinned\n" in said
+    assert f"still named: home_page/{latest}: latest.json names it; `recflow run publish --ds {DAYS[3]} " in said
     assert len(all_versions(store)) == 4
     assert command(bundles=True) == 3
-    assert f"{oldest}: removed\n" in capsys.readouterr().out
+    assert f"home_page/{oldest}: removed\n" in capsys.readouterr().out
     assert [version.folder for version in all_versions(store)] == [latest, pinned, clean]
     bundle(store, DAYS[3], "features/user", user_id=["u1"])  # published anew
     assert command(bundles=True) == 3  # for the pinned one
@@ -110,11 +111,12 @@ def test_what_publishes_that_died_left_is_told_and_removed(store, capsys):
     assert command() == 3
     said = capsys.readouterr().out
     assert all(
-        f"still named: {one}: not published, may name the user: `--bundles` removes it\n" in said for one in left
+        f"still named: home_page/{one}: not published, may name the user: `--bundles` removes it\n" in said
+        for one in left
     )
     assert command(bundles=True) == 0
     said = capsys.readouterr().out
-    assert all(f"{one}: removed\n" in said for one in left)
+    assert all(f"home_page/{one}: removed\n" in said for one in left)
     assert [key for one in left for key in store.list(f"{one}/")] == []
 
 
