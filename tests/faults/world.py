@@ -26,7 +26,7 @@ _known: dict[tuple[str, ...], str] = {}  # digests of files, which never change
 
 class Seen(NamedTuple):
     """rows: of each recorded partition a digest of its rows; kept: what stands beside the tables (records, runs,
-    judgements), without durations; published: the bytes under each key."""
+    judgements), without times; published: the bytes under each key."""
 
     rows: dict[Key, str]
     kept: dict[str, Any]
@@ -40,7 +40,8 @@ def seen() -> Seen:
     for key in keys:
         kept[key] = json.loads(store.get(key) or b"null")
         if key.startswith("_runs/"):
-            kept[key].pop("seconds", None)
+            for clock in ("seconds", "ended"):
+                kept[key].pop(clock, None)
     for table in sorted({key.split("/")[1] for key in keys if key.startswith("_partitions/")}):
         for ds in partitions.present_days(table):
             rows[table, ds] = _rows_of(table, ds, kept[f"_partitions/{table}/{ds}.json"]["rows"])
