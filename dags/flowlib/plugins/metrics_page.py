@@ -85,7 +85,7 @@ def day(scenario: Name, ds: Ds) -> str:
         *[("alert", f"{a['kind']}: {a['why']}{'' if a['sent'] else ' (not sent)'}", "warn") for a in found.alerts],
         ("all nodes", f"{found.seconds:.0f} s", ""),
     ]
-    summary = _table(["", ""], [[(_text(name), ""), (_text(text), level)] for name, text, level in facts])
+    summary = _table(["what", "is"], [[(_text(name), ""), (_text(text), level)] for name, text, level in facts])
     head = ["node", "state", "rows", f"started ({_text(zone)})", "took", "usually"]
     back = f'<p><a href="{PREFIX}/{scenario}">all days</a></p>'
     return _page(f"{scenario} ds={ds}", f"{back}{summary}<h3>Nodes</h3>{_table(head, nodes)}")
