@@ -23,7 +23,7 @@ test: setup ## unit tests, and a small flow through the real scheduler
 test-faults: setup ## kill, corrupt and fill up on purpose: some twenty minutes
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
-cluster-test: versitygw ## docker-compose.yml's services as processes: Postgres, a Spark cluster, S3; ten minutes or so
+cluster-test: versitygw ## docker-compose.yml's services as processes: Postgres, a Spark cluster, S3; twenty minutes or so
 	@$(BIN)/python -m pytest tests/cluster -m cluster $(ARGS)
 
 versitygw: setup ## install a real S3 server for the tests (compiles for some minutes; needs Go)

@@ -1,6 +1,6 @@
 """The platform on Postgres, a Spark cluster and a warehouse in a bucket is the platform of `make demo`.
 
-`make cluster-test`; needs Postgres and versitygw, and some ten minutes.
+`make cluster-test`; needs Postgres and versitygw, and some twenty minutes.
 """
 
 from __future__ import annotations
