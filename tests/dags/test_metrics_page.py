@@ -19,7 +19,8 @@ DS = "20261121"
 @pytest.fixture
 def client(solution_file):
     page = runpy.run_path(str(DAGS / "flowlib" / "plugins" / "metrics_page.py"))
-    page["app"].dependency_overrides[page["signed_in"]] = lambda: None
+    [signed_in] = page["app"].router.dependencies
+    page["app"].dependency_overrides[signed_in.dependency] = lambda: None
     return TestClient(page["app"])
 
 

@@ -24,7 +24,8 @@ def page(solution_file):
 
 @pytest.fixture
 def client(page):
-    page["app"].dependency_overrides[page["signed_in"]] = lambda: None
+    [signed_in] = page["app"].router.dependencies
+    page["app"].dependency_overrides[signed_in.dependency] = lambda: None
     return TestClient(page["app"])
 
 

@@ -9,12 +9,12 @@ import html
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated
 
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi import HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from flowlib.pages import STYLE, Ds, Name, pages
 from jobs.flow import metrics
 from jobs.flow.metrics import DayMetrics
 from jobs.lib.errors import RecflowError
@@ -23,25 +23,10 @@ from jobs.lib.solution import Solution
 DAYS_SHOWN = 10
 DAYS_AT_ONCE = 4  # each reads some records at once, and S3 keeps 32 connections (jobs/lib/s3_client.py)
 PREFIX = "/recflow_metrics"
-STYLE = """
-body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
-td, th { border: 1px solid #ccc; padding: 2px 8px; text-align: left }
-td.n { text-align: right } .bad { background: #f7d4d0 } .warn { background: #fbeac4 }
-"""
+LEVELS = "td.n { text-align: right } .bad { background: #f7d4d0 } .warn { background: #fbeac4 }"
 BAD = ("failed", "missing")
 
-Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$")]
-Ds = Annotated[str, Path(pattern=r"^[0-9]{8}$")]
-
-
-async def signed_in(request: Request) -> None:
-    """The UI's own session cookie decides."""
-    from airflow.api_fastapi.core_api.security import resolve_user_from_token
-
-    await resolve_user_from_token(request.cookies.get("_token"))
-
-
-app = FastAPI(title="metrics", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(signed_in)])
+app = pages("metrics")
 
 
 @app.get("/")
@@ -129,7 +114,7 @@ def _table(head: Iterable[str], rows: list[list[tuple[str, str]]]) -> str:
 
 def _page(title: str, body: str) -> str:
     title = _text(title)
-    return f"<!doctype html><title>{title}</title><style>{STYLE}</style><h2>{title}</h2>{body}"
+    return f"<!doctype html><title>{title}</title><style>{STYLE}{LEVELS}</style><h2>{title}</h2>{body}"
 
 
 class MetricsPlugin(AirflowPlugin):

@@ -8,34 +8,20 @@ from __future__ import annotations
 import html
 import json
 import mimetypes
-from typing import Annotated, Any
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi import HTTPException
 from fastapi.responses import HTMLResponse, Response
 
+from flowlib.pages import STYLE, Ds, Name, pages
 from jobs.lib import partitions, quality_results, runs
 from jobs.lib.object_store import StoreError, open_store
 from jobs.lib.settings import settings
 
 ROWS_SHOWN = 20
-STYLE = """
-body { font: 14px sans-serif; margin: 2em } table { border-collapse: collapse }
-td, th { border: 1px solid #ccc; padding: 2px 8px; text-align: left }
-"""
 
-Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$")]
-Ds = Annotated[str, Path(pattern=r"^[0-9]{8}$")]
-
-
-async def signed_in(request: Request) -> None:
-    """The UI's own session cookie decides."""
-    from airflow.api_fastapi.core_api.security import resolve_user_from_token
-
-    await resolve_user_from_token(request.cookies.get("_token"))
-
-
-app = FastAPI(title="recflow", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(signed_in)])
+app = pages("recflow")
 
 
 @app.get("/published/{key:path}")
